@@ -1,0 +1,66 @@
+#pragma once
+// The seam of the project: what stores the bytes. A file, memory, a remote export, a layer over another backend.
+//
+// A Backend exists once per device and is used by every lane's thread, so it is constant after construction. What a lane
+// needs for itself (a ring to submit to, a connection) is its BackendLane, opened and used on the lane's own thread.
+//
+// Requests are checked at the edge (client/protocol/request.hpp): below it offset + length lies within the export, length
+// is not 0, and both are multiples of the minimum block size. Backends hold these facts with ENSURE and do not check them
+// again. Every operation ends with a Status; none throws, none allocates once the lane serves.
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <span>
+
+#include "client/protocol/export.hpp"
+#include "client/protocol/nbd.hpp"
+#include "client/runtime/error.hpp"
+#include "client/runtime/loop.hpp"
+#include "client/runtime/task.hpp"
+
+namespace nbdring {
+
+/// How a WRITE_ZEROES is to be done (command flags of the same names).
+struct ZeroMode {
+  bool fua = false;
+  bool no_hole = false;    // the range must stay allocated
+  bool fast_zero = false;  // fail with ENOTSUP rather than write zeros
+};
+
+/// What an extents() call fills: at most descriptors.size(), used says how many.
+struct ExtentList {
+  std::span<nbd::Extent> descriptors;
+  std::size_t used = 0;
+};
+
+/// One lane's part of a backend. All calls on the lane's thread; many may be under way at once, each on its own buffer.
+class BackendLane {
+ public:
+  virtual ~BackendLane() = default;
+
+  virtual Task<Status> read(std::uint64_t offset, std::span<std::byte> buffer) = 0;
+  virtual Task<Status> write(std::uint64_t offset, std::span<const std::byte> buffer, bool fua) = 0;
+  /// Ends when every write that ended before, on any lane, is on stable storage.
+  virtual Task<Status> flush() = 0;
+  virtual Task<Status> trim(std::uint64_t offset, std::uint64_t length, bool fua) = 0;
+  virtual Task<Status> write_zeroes(std::uint64_t offset, std::uint64_t length, ZeroMode mode) = 0;
+  /// Which parts of the range are holes that read as zeros (base:allocation). At least one descriptor.
+  virtual Task<Status> extents(std::uint64_t offset, std::uint64_t length, ExtentList& list) = 0;
+
+  /// Coroutine frames come from the lane's loop.
+  virtual FramePool& frames() = 0;
+};
+
+class Backend {
+ public:
+  virtual ~Backend() = default;
+
+  /// Size, flags and block size constraints of what is served. Constant.
+  virtual const Export& about() const = 0;
+
+  /// Called on the lane's thread before it serves. May throw a Failure.
+  virtual std::unique_ptr<BackendLane> open_lane(Loop& loop) = 0;
+};
+
+}  // namespace nbdring

@@ -1,0 +1,63 @@
+#pragma once
+// The engine behind a listening socket: `nbdring serve`. Each client gets a thread, a loop and a lane of its own; the
+// handshake runs there too, so a client that is slow or hostile costs nobody else anything.
+//
+// Runs on the front end's loop. What a client can cost is bounded: clients at once, time for the handshake, time to stall
+// in the middle of a message, bytes of options. A client that breaks the protocol gets one line in the log and is dropped.
+
+#include <atomic>
+#include <chrono>
+#include <list>
+#include <memory>
+
+#include "client/engine/backend.hpp"
+#include "client/engine/lane.hpp"
+#include "client/runtime/file_descriptor.hpp"
+#include "client/runtime/log.hpp"
+#include "client/runtime/loop.hpp"
+
+namespace nbdring {
+
+struct ServerOptions {
+  LaneOptions lane;
+  std::size_t clients_max = 64;
+  std::chrono::milliseconds handshake_deadline{10'000};
+  /// Ends the server when its last client has gone (nbd-server's and nbdkit's behaviour for one-shot use).
+  bool exit_with_last_client = false;
+};
+
+class Server {
+ public:
+  Server(Loop& loop, Backend& backend, const ServerOptions& options, Log& log);
+  ~Server();
+  Server(const Server&) = delete;
+  Server& operator=(const Server&) = delete;
+
+  /// Accepts clients until stop(). Ends when the last client has ended. Spawn one per listener.
+  Task<void> accept_on(int listener);
+
+  /// Serves one socket that is connected already (`--fd`); ends when that client has gone.
+  Task<void> serve_connected(FileDescriptor socket);
+
+  /// Stops accepting and shuts every client down. The loop's thread.
+  void stop() noexcept;
+
+  FramePool& frames() { return loop_.frames(); }
+
+ private:
+  class Client;
+
+  void start_client(FileDescriptor socket);
+  void reap_ended() noexcept;
+
+  Loop& loop_;
+  Backend& backend_;
+  ServerOptions options_;
+  Log& log_;
+  std::list<std::unique_ptr<Client>> clients_;
+  std::vector<int> listeners_;
+  std::uint64_t next_client_ = 1;
+  bool stopping_ = false;
+};
+
+}  // namespace nbdring

@@ -1,0 +1,82 @@
+#include "client/runtime/log.hpp"
+
+#include <time.h>
+#include <unistd.h>
+
+#include <array>
+#include <cstdio>
+
+namespace nbdring {
+namespace {
+
+std::string_view name_of(LogLevel level) {
+  constexpr std::array<std::string_view, 4> names{"error", "warning", "info", "debug"};
+  return names[static_cast<std::size_t>(level)];
+}
+
+// Control characters never reach the terminal or the journal raw: values may come from a peer.
+void append_escaped(std::string& line, std::string_view value) {
+  for (const char c : value) {
+    if (c == '"' || c == '\\') {
+      line += '\\';
+      line += c;
+    } else if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f) {
+      std::array<char, 8> escape{};
+      std::snprintf(escape.data(), escape.size(), "\\u%04x", static_cast<unsigned char>(c));
+      line += escape.data();
+    } else {
+      line += c;
+    }
+  }
+}
+
+void append_quoted(std::string& line, std::string_view value) {
+  line += '"';
+  append_escaped(line, value);
+  line += '"';
+}
+
+std::string now_text() {
+  timespec now{};
+  clock_gettime(CLOCK_REALTIME, &now);
+  tm parts{};
+  gmtime_r(&now.tv_sec, &parts);
+  std::array<char, 40> text{};
+  const std::size_t length = strftime(text.data(), text.size(), "%Y-%m-%dT%H:%M:%S", &parts);
+  std::snprintf(text.data() + length, text.size() - length, ".%03ldZ", now.tv_nsec / 1'000'000);
+  return text.data();
+}
+
+}  // namespace
+
+void Log::write(LogLevel level, std::string_view message, Fields fields) {
+  if (!shows(level)) return;
+  std::string line;
+  if (format_ == LogFormat::json) {
+    line = "{\"time\":\"" + now_text() + "\",\"level\":\"" + std::string(name_of(level)) + "\",\"message\":";
+    append_quoted(line, message);
+    for (const auto& [key, value] : fields) {
+      line += ',';
+      append_quoted(line, key);
+      line += ':';
+      append_quoted(line, value);
+    }
+    line += '}';
+  } else {
+    line = "nbdring: ";
+    if (level != LogLevel::info) line += std::string(name_of(level)) + ": ";
+    append_escaped(line, message);
+    for (const auto& [key, value] : fields) {
+      line += ' ';
+      line += key;
+      line += '=';
+      const bool plain = value.find_first_of(" \"\\") == std::string::npos && !value.empty();
+      plain ? append_escaped(line, value) : append_quoted(line, value);
+    }
+  }
+  line += '\n';
+  // A log that cannot be written (a full pipe, a closed terminal) must not stop the engine.
+  [[maybe_unused]] const ssize_t written = ::write(fd_, line.data(), line.size());
+}
+
+}  // namespace nbdring

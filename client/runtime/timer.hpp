@@ -1,0 +1,64 @@
+#pragma once
+// Deadlines of one loop: few, so a sorted list that lives in the timers themselves is the cheapest.
+
+#include <chrono>
+#include <coroutine>
+
+#include "client/runtime/error.hpp"
+
+namespace nbdring {
+
+using Clock = std::chrono::steady_clock;
+
+class Loop;
+
+/// Calls expired() once, on the loop's thread, when its time has come; destroyed or stopped before, it never does.
+class Timer {
+ public:
+  Timer(Loop& loop, Clock::time_point when);
+  Timer(const Timer&) = delete;
+  Timer& operator=(const Timer&) = delete;
+  virtual ~Timer() { stop(); }
+
+  void stop();
+  bool has_expired() const { return expired_; }
+
+ protected:
+  virtual void expired() = 0;
+
+ private:
+  friend class Loop;
+
+  Loop& loop_;
+  Clock::time_point when_;
+  Timer* next_ = nullptr;
+  Timer* previous_ = nullptr;
+  bool armed_ = false;
+  bool expired_ = false;
+};
+
+/// Shuts a socket down when its time has come, which ends whatever waits for the peer.
+class SocketDeadline final : public Timer {
+ public:
+  SocketDeadline(Loop& loop, Clock::duration after, int socket)
+      : Timer(loop, Clock::now() + after), socket_(socket) {}
+
+ private:
+  void expired() override;
+  int socket_;
+};
+
+/// co_await loop.sleep(duration)
+class Sleep final : public Timer {
+ public:
+  Sleep(Loop& loop, Clock::duration after) : Timer(loop, Clock::now() + after) {}
+  bool await_ready() const noexcept { return false; }
+  void await_suspend(std::coroutine_handle<> waiter) noexcept { waiter_ = waiter; }
+  void await_resume() const noexcept {}
+
+ private:
+  void expired() override { waiter_.resume(); }
+  std::coroutine_handle<> waiter_;
+};
+
+}  // namespace nbdring

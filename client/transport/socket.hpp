@@ -1,0 +1,25 @@
+#pragma once
+// A connected stream socket: one end of the driver's socketpair, or a client of `nbdring serve`.
+
+#include "client/runtime/file_descriptor.hpp"
+#include "client/runtime/loop.hpp"
+#include "client/transport/stream.hpp"
+
+namespace nbdring {
+
+class SocketStream final : public Stream {
+ public:
+  SocketStream(Loop& loop, FileDescriptor socket);
+
+  ssize_t receive(std::span<iovec> buffers) noexcept override;
+  ssize_t send(std::span<iovec> buffers) noexcept override;
+  Operation readable() override { return loop_.readable(socket_.get()); }
+  Operation writable() override { return loop_.writable(socket_.get()); }
+  void shut_down() noexcept override;
+
+ private:
+  Loop& loop_;
+  FileDescriptor socket_;
+};
+
+}  // namespace nbdring
