@@ -1,12 +1,12 @@
 # Debian's kernels, unpacked into a cache and never installed: sourced by tests/vm/run.
 #
 # cache/KERNEL/
-#   vmlinuz  lib/modules/VERSION/  version   (moved into place when complete)
+#   vmlinux  lib/modules/VERSION/  version   (moved into place when complete)
 
 vm_cache=${NBDRING_VM_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/nbdring/vm}
 
 # Part of the cache's name: raise it when what is made below changes, and everybody's cache is rebuilt.
-vm_cache_format=1
+vm_cache_format=2
 
 # The package that always depends on Debian's newest kernel of the asked series.
 kernel_meta_package() {
@@ -17,13 +17,22 @@ kernel_meta_package() {
   esac
 }
 
+newest_kernel_package() {
+  apt-cache depends "$2" 2>/dev/null |
+    sed -n "s/^ *Depends: \(linux-image-${1//./\\.}\.[^ ]*\)$/\1/p" | head -n 1
+}
+
 kernel_package() {
   local series=$1 meta package
   meta=$(kernel_meta_package "$series")
-  package=$(apt-cache depends "$meta" 2>/dev/null |
-    sed -n "s/^ *Depends: \(linux-image-${series//./\\.}\.[^ ]*\)$/\1/p" | head -n 1)
-  [[ -n $package ]] || fail "apt knows no kernel $series (package $meta): run apt-get update, or" \
-    "add bookworm-security to the apt sources, and try again"
+  package=$(newest_kernel_package "$series" "$meta")
+  if [[ -z $package ]]; then
+    # A fresh container has no package lists.
+    apt-get -qq update >&2 || true
+    package=$(newest_kernel_package "$series" "$meta")
+  fi
+  [[ -n $package ]] || fail "apt knows no kernel $series (package $meta): add bookworm-security to" \
+    "/etc/apt/sources.list and try again"
   echo "$package"
 }
 
@@ -41,11 +50,30 @@ kernel_folder() {
   echo "$folder"
 }
 
+# An emulated processor unpacks its kernel for seconds at each start: QEMU can start it unpacked as well (PVH).
+# Where the compressed kernel lies in its file: Documentation/arch/x86/boot.rst, setup_sects, payload_offset, _length.
+unpack_kernel_image() {
+  local image=$1 result=$2 setup_sectors offset length magic
+  header_field() { od -A n -t "u$2" -j "$1" -N "$2" "$image" | tr -d ' '; }
+  setup_sectors=$(header_field $((0x1f1)) 1)
+  offset=$(((setup_sectors + 1) * 512 + $(header_field $((0x248)) 4)))
+  # The last four bytes are the unpacked length, and no business of the unpacker's.
+  length=$(($(header_field $((0x24c)) 4) - 4))
+  magic=$(od -A n -t x1 -j "$offset" -N 4 "$image" | tr -d ' ')
+  case $magic in
+    fd377a58) tail -c "+$((offset + 1))" "$image" | head -c "$length" | xz -dc >"$result" ;;
+    28b52ffd) tail -c "+$((offset + 1))" "$image" | head -c "$length" | zstd -qdc >"$result" ;;
+    *) cp "$image" "$result" ;;
+  esac
+}
+
 fetch_kernel() {
   local series=$1 folder=$2 package staging version
   package=$(kernel_package "$series")
   note "fetching $package (once; about 70 MB)"
   staging=$(mktemp -d "$vm_cache/staging.XXXXXX")
+  # This runs in the subshell of $(kernel_folder): the trap is its own.
+  trap "rm -rf '$staging'" EXIT
   (
     cd "$staging"
     apt-get -q -o APT::Sandbox::User=root download "$package" >apt.log 2>&1 ||
@@ -53,7 +81,7 @@ fetch_kernel() {
     dpkg-deb -x ./*.deb unpacked
   )
   mkdir "$staging/kernel"
-  mv "$staging"/unpacked/boot/vmlinuz-* "$staging/kernel/vmlinuz"
+  unpack_kernel_image "$staging"/unpacked/boot/vmlinuz-* "$staging/kernel/vmlinux"
   mv "$staging/unpacked/lib" "$staging/kernel/lib"
   version=$(basename "$staging"/kernel/lib/modules/*)
   # An emulated processor spends seconds on unpacking modules: the host does it once.
@@ -62,5 +90,4 @@ fetch_kernel() {
   echo "$version" >"$staging/kernel/version"
   rm -rf "$folder"
   mv "$staging/kernel" "$folder"
-  rm -rf "$staging"
 }

@@ -65,7 +65,7 @@ start_qemu() {
     -name "nbdring-vm-$version" -nodefaults -no-user-config -display none -no-reboot
     -machine q35,memory-backend=memory -accel "${accelerator}" -cpu max -smp "$processors" -m "$memory"
     -object "memory-backend-memfd,id=memory,size=${memory}M,share=on"
-    -kernel "$kernel_folder/vmlinuz" -initrd "$job_folder/initramfs" -append "${kernel_arguments[*]}"
+    -kernel "$kernel_folder/vmlinux" -initrd "$job_folder/initramfs" -append "${kernel_arguments[*]}"
     -chardev "socket,id=host,path=$job_folder/virtiofs.socket"
     -device vhost-user-fs-pci,chardev=host,tag=host,queue-size=1024
     -drive "file=$scratch_disk,if=none,id=scratch,format=raw,cache=unsafe,aio=threads,discard=unmap"

@@ -1,0 +1,3 @@
+#!/bin/bash
+# Ends the machine.
+echo c >/proc/sysrq-trigger
