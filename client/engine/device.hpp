@@ -5,7 +5,7 @@
 // Owned and used by one thread (the front end's); the lanes' threads are its own. A lane that cannot start throws out of
 // start(), after those that could have been stopped.
 
-#include <chrono>
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -50,7 +50,7 @@ class Device {
   std::size_t lanes() const { return lanes_.size(); }
 
  private:
-  struct LaneThread;
+  struct DeviceLane;
 
   void lane_ended() noexcept;
 
@@ -59,7 +59,7 @@ class Device {
   Log& log_;
   FileDescriptor ended_;
   std::atomic<std::size_t> serving_{0};
-  std::vector<std::unique_ptr<LaneThread>> lanes_;
+  std::vector<std::unique_ptr<DeviceLane>> lanes_;
 };
 
 }  // namespace nbdring

@@ -5,16 +5,19 @@
 // Runs on the front end's loop. What a client can cost is bounded: clients at once, time for the handshake, time to stall
 // in the middle of a message, bytes of options. A client that breaks the protocol gets one line in the log and is dropped.
 
-#include <atomic>
 #include <chrono>
+#include <cstdint>
 #include <list>
 #include <memory>
+#include <string_view>
+#include <vector>
 
 #include "client/engine/backend.hpp"
 #include "client/engine/lane.hpp"
 #include "client/runtime/file_descriptor.hpp"
 #include "client/runtime/log.hpp"
 #include "client/runtime/loop.hpp"
+#include "client/runtime/sync.hpp"
 
 namespace nbdring {
 
@@ -22,8 +25,6 @@ struct ServerOptions {
   LaneOptions lane;
   std::size_t clients_max = 64;
   std::chrono::milliseconds handshake_deadline{10'000};
-  /// Ends the server when its last client has gone (nbd-server's and nbdkit's behaviour for one-shot use).
-  bool exit_with_last_client = false;
 };
 
 class Server {
@@ -33,7 +34,8 @@ class Server {
   Server(const Server&) = delete;
   Server& operator=(const Server&) = delete;
 
-  /// Accepts clients until stop(). Ends when the last client has ended. Spawn one per listener.
+  /// Accepts clients until stop(), then ends when the last of them has gone. Spawn one per listener; the listener stays
+  /// the caller's and is non-blocking or not.
   Task<void> accept_on(int listener);
 
   /// Serves one socket that is connected already (`--fd`); ends when that client has gone.
@@ -48,7 +50,7 @@ class Server {
   class Client;
 
   void start_client(FileDescriptor socket);
-  void reap_ended() noexcept;
+  void client_ended(Client& client) noexcept;
 
   Loop& loop_;
   Backend& backend_;
@@ -58,6 +60,7 @@ class Server {
   std::vector<int> listeners_;
   std::uint64_t next_client_ = 1;
   bool stopping_ = false;
+  Event all_gone_;  // raised while there is no client
 };
 
 }  // namespace nbdring

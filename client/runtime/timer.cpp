@@ -1,7 +1,5 @@
 #include "client/runtime/timer.hpp"
 
-#include <sys/socket.h>
-
 #include <algorithm>
 
 #include "client/runtime/loop.hpp"
@@ -53,7 +51,5 @@ int Loop::milliseconds_to_next_timer() const {
   constexpr std::chrono::milliseconds longest{60'000};
   return static_cast<int>(std::clamp(left, std::chrono::milliseconds(0), longest).count());
 }
-
-void SocketDeadline::expired() { ::shutdown(socket_, SHUT_RDWR); }
 
 }  // namespace nbdring

@@ -37,17 +37,6 @@ class Timer {
   bool expired_ = false;
 };
 
-/// Shuts a socket down when its time has come, which ends whatever waits for the peer.
-class SocketDeadline final : public Timer {
- public:
-  SocketDeadline(Loop& loop, Clock::duration after, int socket)
-      : Timer(loop, Clock::now() + after), socket_(socket) {}
-
- private:
-  void expired() override;
-  int socket_;
-};
-
 /// co_await loop.sleep(duration)
 class Sleep final : public Timer {
  public:

@@ -12,6 +12,7 @@
 #include <span>
 
 #include "client/runtime/operation.hpp"
+#include "client/runtime/timer.hpp"
 
 namespace nbdring {
 
@@ -30,6 +31,18 @@ class Stream {
 
   /// Ends both directions: waits end, receive() returns 0 once what had arrived is taken.
   virtual void shut_down() noexcept = 0;
+};
+
+/// Shuts a stream down when its time has come, which ends whatever waits for the peer.
+class StreamDeadline final : public Timer {
+ public:
+  StreamDeadline(Loop& loop, Clock::duration after, Stream& stream)
+      : Timer(loop, Clock::now() + after), stream_(stream) {}
+
+ private:
+  void expired() override { stream_.shut_down(); }
+
+  Stream& stream_;
 };
 
 }  // namespace nbdring

@@ -1,0 +1,140 @@
+#include "backends/file.hpp"
+
+#include <fcntl.h>
+#include <linux/fs.h>
+#include <linux/magic.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
+#include <sys/uio.h>
+#include <sys/vfs.h>
+
+#include <utility>
+
+#include "backends/file_lane.hpp"
+#include "client/runtime/error.hpp"
+
+namespace nbdring {
+namespace {
+
+constexpr std::uint32_t direct_alignment_unknown = 4096;  // bytes; what every O_DIRECT accepts
+
+[[noreturn]] void fail_open(const std::string& path, int error) {
+  std::string advice;
+  if (error == EBUSY) advice = "; it is mounted or otherwise in use, attach it read-only or unmount it";
+  if (error == EACCES || error == EPERM) advice = "; check its permissions, or attach it read-only";
+  if (error == EROFS) advice = "; the file system is read-only, attach it read-only";
+  const FailureKind kind = error == EBUSY ? FailureKind::busy : FailureKind::failed;
+  throw Failure(kind, "cannot open " + path + ": " + error_text(error) + advice);
+}
+
+/// The alignment that O_DIRECT needs here, in bytes (statx STATX_DIOALIGN, Linux 6.1).
+std::uint32_t direct_alignment(int fd) {
+  struct statx facts {};
+  if (::statx(fd, "", AT_EMPTY_PATH, STATX_DIOALIGN, &facts) != 0) return direct_alignment_unknown;
+  if ((facts.stx_mask & STATX_DIOALIGN) == 0 || facts.stx_dio_offset_align == 0) {
+    return direct_alignment_unknown;
+  }
+  return facts.stx_dio_offset_align;
+}
+
+}  // namespace
+
+FileBackend::FileBackend(const FileOptions& options, Log& log) : options_(options) {
+  open_file();
+  lock_file();
+  measure(log);
+  if (options_.cache == FileCache::writeback) probe_nowait();
+}
+
+void FileBackend::open_file() {
+  const int access = options_.read_only ? O_RDONLY : O_RDWR;
+  const int direct = options_.cache == FileCache::none ? O_DIRECT : 0;
+  file_ = FileDescriptor(::open(options_.path.c_str(), access | direct | O_CLOEXEC));
+  if (!file_.is_open() && errno == EINVAL && direct != 0) {
+    throw Failure(FailureKind::failed, "cannot open " + options_.path +
+                                           " with cache=none: its file system has no O_DIRECT; use "
+                                           "cache=writeback");
+  }
+  if (!file_.is_open()) fail_open(options_.path, errno);
+  struct stat facts {};
+  if (::fstat(file_.get(), &facts) != 0) fail_open(options_.path, errno);
+  is_block_device_ = S_ISBLK(facts.st_mode);
+  if (!is_block_device_ && !S_ISREG(facts.st_mode)) {
+    throw Failure(FailureKind::failed,
+                  options_.path + " is neither a regular file nor a block device");
+  }
+  if (!is_block_device_ || options_.read_only) return;
+  // O_EXCL on a block device claims it: nobody can mount it meanwhile, and what is mounted is refused (open(2)).
+  file_.reset(::open(options_.path.c_str(), access | direct | O_CLOEXEC | O_EXCL));
+  if (!file_.is_open()) fail_open(options_.path, errno);
+}
+
+void FileBackend::lock_file() const {
+  struct flock lock {};
+  lock.l_type = options_.read_only ? F_RDLCK : F_WRLCK;
+  lock.l_whence = SEEK_SET;
+  if (::fcntl(file_.get(), F_OFD_SETLK, &lock) == 0) return;
+  if (errno == EAGAIN || errno == EACCES) {
+    throw Failure(FailureKind::busy,
+                  options_.path + " is in use: another program holds its lock" +
+                      (options_.read_only ? " for writing; detach it there first"
+                                          : "; detach it there first, or attach both read-only"));
+  }
+  fail_errno(FailureKind::failed, "cannot lock " + options_.path);
+}
+
+void FileBackend::measure(Log& log) {
+  struct stat facts {};
+  if (::fstat(file_.get(), &facts) != 0) fail_open(options_.path, errno);
+  auto whole = static_cast<std::uint64_t>(facts.st_size);
+  if (is_block_device_ && ::ioctl(file_.get(), BLKGETSIZE64, &whole) != 0) {
+    fail_errno(FailureKind::failed, "cannot tell the size of " + options_.path);
+  }
+  if (options_.offset > whole || options_.size.value_or(0) > whole - options_.offset) {
+    throw Failure(FailureKind::usage,
+                  "offset " + std::to_string(options_.offset) + " and size " +
+                      std::to_string(options_.size.value_or(0)) + " do not lie within " +
+                      options_.path + ", which has " + std::to_string(whole) + " bytes");
+  }
+  about_.size = options_.size.value_or(whole - options_.offset);
+  about_.description = "file";
+  about_.transmission_flags = writable_flags(options_.read_only);
+  about_.block_size.preferred = 4096;
+  if (options_.cache != FileCache::none) return;
+
+  const std::uint32_t alignment = direct_alignment(file_.get());
+  if (options_.offset % alignment != 0) {
+    throw Failure(FailureKind::usage, "offset " + std::to_string(options_.offset) +
+                                          " is not a multiple of " + std::to_string(alignment) +
+                                          ", which cache=none needs here");
+  }
+  about_.block_size.minimum = alignment;
+  about_.block_size.preferred = std::max<std::uint32_t>(4096, alignment);
+  if (about_.size % alignment != 0) {
+    log.warning("cache=none cannot reach the last bytes of the file",
+                {{"file", options_.path}, {"bytes", std::to_string(about_.size % alignment)}});
+    about_.size -= about_.size % alignment;
+  }
+}
+
+// A read with RWF_NOWAIT takes what is in the page cache and never waits. Where the file system does not know the flag, a
+// plain read is as good in memory (tmpfs), and a gamble elsewhere.
+void FileBackend::probe_nowait() {
+  std::byte byte{};
+  iovec buffer{&byte, 1};
+  const ssize_t result = ::preadv2(file_.get(), &buffer, 1, 0, RWF_NOWAIT);
+  if (result >= 0 || errno == EAGAIN) {
+    reads_now_ = true;
+    nowait_flag_ = RWF_NOWAIT;
+    return;
+  }
+  struct statfs facts {};
+  if (::fstatfs(file_.get(), &facts) != 0) return;
+  reads_now_ = facts.f_type == TMPFS_MAGIC || facts.f_type == RAMFS_MAGIC;
+}
+
+std::unique_ptr<BackendLane> FileBackend::open_lane(Loop& loop) {
+  return std::make_unique<FileLane>(loop, *this);
+}
+
+}  // namespace nbdring

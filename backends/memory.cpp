@@ -1,0 +1,101 @@
+#include "backends/memory.hpp"
+
+#include <sys/mman.h>
+
+#include <cstring>
+#include <string>
+
+#include "client/runtime/error.hpp"
+
+namespace nbdring {
+namespace {
+
+constexpr std::uint64_t page = 4096;
+
+std::uint64_t round_up(std::uint64_t offset) { return (offset + page - 1) / page * page; }
+std::uint64_t round_down(std::uint64_t offset) { return offset / page * page; }
+
+class MemoryLane final : public BackendLane {
+ public:
+  MemoryLane(Loop& loop, std::span<std::byte> bytes) : loop_(loop), bytes_(bytes) {}
+
+  FramePool& frames() override { return loop_.frames(); }
+
+  Task<Status> read(std::uint64_t offset, std::span<std::byte> buffer) override {
+    std::memcpy(buffer.data(), range(offset, buffer.size()).data(), buffer.size());
+    co_return Status::ok();
+  }
+
+  Task<Status> write(std::uint64_t offset, std::span<const std::byte> buffer, bool) override {
+    std::memcpy(range(offset, buffer.size()).data(), buffer.data(), buffer.size());
+    co_return Status::ok();
+  }
+
+  Task<Status> flush() override { co_return Status::ok(); }
+
+  Task<Status> trim(std::uint64_t offset, std::uint64_t length, bool) override {
+    zero(offset, length, true);
+    co_return Status::ok();
+  }
+
+  Task<Status> write_zeroes(std::uint64_t offset, std::uint64_t length, ZeroMode mode) override {
+    zero(offset, length, !mode.no_hole);
+    co_return Status::ok();
+  }
+
+  // Memory does not tell which of its pages were never touched; "allocated" is always a correct answer.
+  Task<Status> extents(std::uint64_t offset, std::uint64_t length, ExtentList& list) override {
+    range(offset, length);
+    list.descriptors[0] = nbd::Extent{static_cast<std::uint32_t>(length), 0};
+    list.used = 1;
+    co_return Status::ok();
+  }
+
+ private:
+  std::span<std::byte> range(std::uint64_t offset, std::uint64_t length) const {
+    ENSURE(length > 0 && length <= bytes_.size() && offset <= bytes_.size() - length);
+    return bytes_.subspan(offset, length);
+  }
+
+  // Whole pages are given back, which reads as zeros afterwards; what is left at both ends is overwritten.
+  void zero(std::uint64_t offset, std::uint64_t length, bool may_punch) {
+    const auto all = range(offset, length);
+    const std::uint64_t first = round_up(offset);
+    const std::uint64_t last = round_down(offset + length);
+    if (!may_punch || first >= last ||
+        ::madvise(bytes_.data() + first, last - first, MADV_DONTNEED) != 0) {
+      std::memset(all.data(), 0, all.size());
+      return;
+    }
+    std::memset(all.data(), 0, first - offset);
+    std::memset(bytes_.data() + last, 0, offset + length - last);
+  }
+
+  Loop& loop_;
+  std::span<std::byte> bytes_;
+};
+
+}  // namespace
+
+MemoryBackend::MemoryBackend(std::uint64_t size, bool read_only) {
+  about_.size = size;
+  about_.description = "memory";
+  about_.transmission_flags = writable_flags(read_only);
+  if (size == 0) return;
+  void* memory = ::mmap(nullptr, size, PROT_READ | PROT_WRITE,
+                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  if (memory == MAP_FAILED) {
+    fail_errno(FailureKind::failed, "cannot map memory:" + std::to_string(size));
+  }
+  bytes_ = {static_cast<std::byte*>(memory), size};
+}
+
+MemoryBackend::~MemoryBackend() {
+  if (!bytes_.empty()) ::munmap(bytes_.data(), bytes_.size());
+}
+
+std::unique_ptr<BackendLane> MemoryBackend::open_lane(Loop& loop) {
+  return std::make_unique<MemoryLane>(loop, bytes_);
+}
+
+}  // namespace nbdring

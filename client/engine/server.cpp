@@ -1,0 +1,179 @@
+#include "client/engine/server.hpp"
+
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/socket.h>
+
+#include <array>
+#include <cerrno>
+#include <utility>
+
+#include "client/engine/lane_thread.hpp"
+#include "client/engine/stats.hpp"
+#include "client/protocol/handshake_server.hpp"
+#include "client/runtime/error.hpp"
+
+namespace nbdring {
+namespace {
+
+constexpr std::size_t receive_bytes = 4096;  // at once, during the handshake
+
+// Waits until all bytes are out. False when the client has gone or the deadline has shut the stream down.
+Task<bool> send_all(Loop&, Stream& stream, std::span<const std::byte> bytes) {
+  while (!bytes.empty()) {
+    std::array<iovec, 1> buffer{iovec{const_cast<std::byte*>(bytes.data()), bytes.size()}};
+    const ssize_t sent = stream.send(buffer);
+    if (sent == -EAGAIN) {
+      co_await stream.writable();
+      continue;
+    }
+    if (sent <= 0) co_return false;
+    bytes = bytes.subspan(static_cast<std::size_t>(sent));
+  }
+  co_return true;
+}
+
+}  // namespace
+
+/// One client: a thread with a loop, on which the handshake and then a lane run. Lives until its end has been delivered
+/// to the server's loop.
+class Server::Client final : public Message {
+ public:
+  Client(Server& server, std::uint64_t number, FileDescriptor socket)
+      : server_(server), number_(number) {
+    const LaneThreadOptions options{"nbdring-client", false};
+    thread_ = std::make_unique<LaneThread>(
+        options, std::move(socket), [this](Loop& loop, Stream& stream) { return serve(loop, stream); },
+        [this](const std::exception_ptr& failure) { ended(failure); });
+  }
+
+  void shut_down() noexcept { thread_->shut_down(); }
+  void deliver() noexcept override { server_.client_ended(*this); }
+
+ private:
+  Task<void> serve(Loop& loop, Stream& stream);
+  Task<bool> shake_hands(Loop& loop, Stream& stream, ServerHandshake& handshake);
+  void ended(const std::exception_ptr& failure);
+  void say(std::string_view what, const std::string& reason);
+
+  Server& server_;
+  std::uint64_t number_;
+  std::unique_ptr<LaneThread> thread_;
+};
+
+Task<void> Server::Client::serve(Loop& loop, Stream& stream) {
+  const Export& about = server_.backend_.about();
+  ServerHandshake handshake(about);
+  const bool agreed = co_await shake_hands(loop, stream, handshake);
+  if (!agreed) co_return;
+  const auto backend = server_.backend_.open_lane(loop);
+  const auto stats = std::make_unique<LaneStats>();
+  Lane lane(loop, stream, *backend, about, handshake.transmission(), server_.options_.lane, *stats);
+  const LaneEnd end = co_await lane.run();
+  if (!end.is_orderly) say("client dropped", end.reason);
+}
+
+// Reads no byte beyond the handshake: what follows GO belongs to the lane, so it is taken only after it was asked for.
+Task<bool> Server::Client::shake_hands(Loop& loop, Stream& stream, ServerHandshake& handshake) {
+  StreamDeadline deadline(loop, server_.options_.handshake_deadline, stream);
+  const auto greeting = handshake.greeting();
+  bool alive = co_await send_all(loop, stream, greeting);
+  std::array<std::byte, receive_bytes> bytes;
+  while (alive) {
+    const std::size_t wanted = std::min(handshake.wanted(), bytes.size());
+    std::array<iovec, 1> buffer{iovec{bytes.data(), wanted}};
+    const ssize_t received = stream.receive(buffer);
+    if (received == -EAGAIN) {
+      co_await stream.readable();
+      continue;
+    }
+    if (received <= 0) break;
+    const auto step = handshake.feed(std::span(bytes).first(static_cast<std::size_t>(received)));
+    alive = co_await send_all(loop, stream, step.output);
+    if (step.state == ServerHandshake::State::transmission) co_return alive;
+    if (step.state == ServerHandshake::State::ended) co_return false;
+    if (step.state == ServerHandshake::State::failed) {
+      say("client dropped during the handshake", step.reason);
+      co_return false;
+    }
+  }
+  say("client dropped during the handshake",
+      deadline.has_expired() ? "it did not finish in time" : "it disconnected");
+  co_return false;
+}
+
+void Server::Client::say(std::string_view what, const std::string& reason) {
+  server_.log_.warning(what, {{"client", std::to_string(number_)}, {"reason", reason}});
+}
+
+void Server::Client::ended(const std::exception_ptr& failure) {
+  if (failure) {
+    try {
+      std::rethrow_exception(failure);
+    } catch (const std::exception& error) {
+      say("client dropped", error.what());
+    }
+  }
+  server_.loop_.post(*this);
+}
+
+Server::Server(Loop& loop, Backend& backend, const ServerOptions& options, Log& log)
+    : loop_(loop), backend_(backend), options_(options), log_(log) {
+  all_gone_.raise();
+}
+
+Server::~Server() { ENSURE(clients_.empty()); }
+
+Task<void> Server::accept_on(int listener) {
+  listeners_.push_back(listener);
+  while (!stopping_) {
+    const int socket = co_await loop_.accept(listener);
+    if (socket >= 0) {
+      start_client(FileDescriptor(socket));
+    } else if (socket == -EMFILE || socket == -ENFILE || socket == -ENOMEM || socket == -ENOBUFS) {
+      log_.warning("cannot accept a client for now", {{"reason", error_text(-socket)}});
+      co_await loop_.sleep(std::chrono::seconds(1));
+    } else if (socket != -ECANCELED && socket != -ECONNABORTED && socket != -EINTR) {
+      log_.error("the listening socket failed", {{"reason", error_text(-socket)}});
+      break;
+    }
+  }
+  co_await all_gone_.wait();
+}
+
+Task<void> Server::serve_connected(FileDescriptor socket) {
+  start_client(std::move(socket));
+  co_await all_gone_.wait();
+}
+
+void Server::start_client(FileDescriptor socket) {
+  if (clients_.size() >= options_.clients_max) {
+    log_.warning("client refused: too many at once", {{"limit", std::to_string(options_.clients_max)}});
+    return;
+  }
+  // TCP: a reply must not wait for the acknowledgement of the one before. Fails on a Unix socket, which has no such delay.
+  constexpr int on = 1;
+  ::setsockopt(socket.get(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+  all_gone_.lower();
+  const std::uint64_t number = next_client_++;
+  log_.debug("client connected", {{"client", std::to_string(number)}});
+  try {
+    clients_.push_back(std::make_unique<Client>(*this, number, std::move(socket)));
+  } catch (const std::exception& error) {
+    log_.error("cannot start a client's thread", {{"reason", error.what()}});
+    if (clients_.empty()) all_gone_.raise();
+  }
+}
+
+void Server::client_ended(Client& client) noexcept {
+  clients_.remove_if([&client](const auto& owned) { return owned.get() == &client; });
+  if (clients_.empty()) all_gone_.raise();
+}
+
+void Server::stop() noexcept {
+  stopping_ = true;
+  for (const int listener : listeners_) loop_.cancel(listener);
+  for (const auto& client : clients_) client->shut_down();
+}
+
+}  // namespace nbdring
