@@ -18,7 +18,8 @@ namespace {
 
 constexpr std::size_t receive_bytes = 4096;  // at once, during the handshake
 
-// Waits until all bytes are out. False when the client has gone or the deadline has shut the stream down.
+// Waits until all bytes are out. False when the client has gone or the deadline has shut the stream
+// down.
 Task<bool> send_all(Loop&, Stream& stream, std::span<const std::byte> bytes) {
   while (!bytes.empty()) {
     std::array<iovec, 1> buffer{iovec{const_cast<std::byte*>(bytes.data()), bytes.size()}};
@@ -35,15 +36,16 @@ Task<bool> send_all(Loop&, Stream& stream, std::span<const std::byte> bytes) {
 
 }  // namespace
 
-/// One client: a thread with a loop, on which the handshake and then a lane run. Lives until its end has been delivered
-/// to the server's loop.
+/// One client: a thread with a loop, on which the handshake and then a lane run. Lives until its
+/// end has been delivered to the server's loop.
 class Server::Client final : public Message {
  public:
   Client(Server& server, std::uint64_t number, FileDescriptor socket)
       : server_(server), number_(number) {
     const LaneThreadOptions options{"nbdring-client", false};
     thread_ = std::make_unique<LaneThread>(
-        options, std::move(socket), [this](Loop& loop, Stream& stream) { return serve(loop, stream); },
+        options, std::move(socket),
+        [this](Loop& loop, Stream& stream) { return serve(loop, stream); },
         [this](const std::exception_ptr& failure) { ended(failure); });
   }
 
@@ -62,7 +64,7 @@ class Server::Client final : public Message {
 };
 
 Task<void> Server::Client::serve(Loop& loop, Stream& stream) {
-  const Export& about = server_.backend_.about();
+  const Export& about = server_.about_;
   ServerHandshake handshake(about);
   const bool agreed = co_await shake_hands(loop, stream, handshake);
   if (!agreed) co_return;
@@ -73,7 +75,8 @@ Task<void> Server::Client::serve(Loop& loop, Stream& stream) {
   if (!end.is_orderly) say("client dropped", end.reason);
 }
 
-// Reads no byte beyond the handshake: what follows GO belongs to the lane, so it is taken only after it was asked for.
+// Reads no byte beyond the handshake: what follows GO belongs to the lane, so it is taken only
+// after it was asked for.
 Task<bool> Server::Client::shake_hands(Loop& loop, Stream& stream, ServerHandshake& handshake) {
   StreamDeadline deadline(loop, server_.options_.handshake_deadline, stream);
   const auto greeting = handshake.greeting();
@@ -118,7 +121,8 @@ void Server::Client::ended(const std::exception_ptr& failure) {
 }
 
 Server::Server(Loop& loop, Backend& backend, const ServerOptions& options, Log& log)
-    : loop_(loop), backend_(backend), options_(options), log_(log) {
+    : loop_(loop), backend_(backend), about_(backend.about()), options_(options), log_(log) {
+  about_.name = options_.export_name;
   all_gone_.raise();
 }
 
@@ -138,20 +142,18 @@ Task<void> Server::accept_on(int listener) {
       break;
     }
   }
-  co_await all_gone_.wait();
 }
 
-Task<void> Server::serve_connected(FileDescriptor socket) {
-  start_client(std::move(socket));
-  co_await all_gone_.wait();
-}
+Task<void> Server::last_client_gone() { co_await all_gone_.wait(); }
 
 void Server::start_client(FileDescriptor socket) {
   if (clients_.size() >= options_.clients_max) {
-    log_.warning("client refused: too many at once", {{"limit", std::to_string(options_.clients_max)}});
+    log_.warning("client refused: too many at once",
+                 {{"limit", std::to_string(options_.clients_max)}});
     return;
   }
-  // TCP: a reply must not wait for the acknowledgement of the one before. Fails on a Unix socket, which has no such delay.
+  // TCP: a reply must not wait for the acknowledgement of the one before. Fails on a Unix socket,
+  // which has no such delay.
   constexpr int on = 1;
   ::setsockopt(socket.get(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
   all_gone_.lower();

@@ -1,15 +1,19 @@
 #pragma once
-// The engine behind a listening socket: `nbdring serve`. Each client gets a thread, a loop and a lane of its own; the
-// handshake runs there too, so a client that is slow or hostile costs nobody else anything.
+// The engine behind a listening socket: `nbdring serve`. Each client gets a thread, a loop and a
+// lane of its own; the handshake runs there too, so a client that is slow or hostile costs nobody
+// else anything.
 //
-// Runs on the front end's loop. What a client can cost is bounded: clients at once, time for the handshake, time to stall
-// in the middle of a message, bytes of options. A client that breaks the protocol gets one line in the log and is dropped.
+// Runs on the front end's loop. What a client can cost is bounded: clients at once, time for the
+// handshake, time to stall in the middle of a message, bytes of options. A client that breaks the
+// protocol gets one line in the log and is dropped.
 
 #include <chrono>
 #include <cstdint>
 #include <list>
 #include <memory>
+#include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "client/engine/backend.hpp"
@@ -25,6 +29,7 @@ struct ServerOptions {
   LaneOptions lane;
   std::size_t clients_max = 64;
   std::chrono::milliseconds handshake_deadline{10'000};
+  std::string export_name;  // what clients may ask for, beside the default export ""
 };
 
 class Server {
@@ -34,12 +39,16 @@ class Server {
   Server(const Server&) = delete;
   Server& operator=(const Server&) = delete;
 
-  /// Accepts clients until stop(), then ends when the last of them has gone. Spawn one per listener; the listener stays
-  /// the caller's and is non-blocking or not.
+  /// Accepts clients until stop(). Spawn one per listener; the listener stays the caller's and is
+  /// non-blocking or not.
   Task<void> accept_on(int listener);
 
-  /// Serves one socket that is connected already (`--fd`); ends when that client has gone.
-  Task<void> serve_connected(FileDescriptor socket);
+  /// Serves one socket that is connected already (`--fd`).
+  void serve_connected(FileDescriptor socket) { start_client(std::move(socket)); }
+
+  /// Ends when there is no client: awaited once, by the server's owner, after what could bring a
+  /// new one has ended.
+  Task<void> last_client_gone();
 
   /// Stops accepting and shuts every client down. The loop's thread.
   void stop() noexcept;
@@ -54,6 +63,7 @@ class Server {
 
   Loop& loop_;
   Backend& backend_;
+  Export about_;  // the backend's, under the name of the options
   ServerOptions options_;
   Log& log_;
   std::list<std::unique_ptr<Client>> clients_;

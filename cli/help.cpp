@@ -1,0 +1,221 @@
+#include "cli/help.hpp"
+
+#include <array>
+#include <string_view>
+#include <utility>
+
+#include "client/runtime/error.hpp"
+
+namespace nbdring {
+namespace {
+
+constexpr std::string_view program_help =
+    R"(nbdring attaches a file, or whatever else holds bytes, to /dev/nbdN, or serves
+it to any NBD client.
+
+Usage: nbdring COMMAND [OPTION...]
+
+Commands:
+  attach BACKEND [DEVICE]   attach a backend and print its device
+  detach DEVICE|ID|NAME     end a device that is not in use
+  list                      the devices that nbdring attached here
+  status DEVICE|ID|NAME     what a device is doing, per connection
+  serve BACKEND             be an NBD server on a socket
+  doctor                    what of this machine stands in the way
+
+A BACKEND is one of:
+  PATH, file:PATH[?cache=writeback|none&offset=BYTES&size=BYTES&readonly]
+  memory:SIZE               RAM; gone when detached. For trying and measuring
+  null:SIZE                 reads zeros, forgets writes. For measuring
+
+Options for every command:
+  -h, --help                this text, or that of the command
+      --version             print the version
+  -v, --verbose             say more on standard error
+      --log-format FORMAT   text or json (default: text)
+
+Exit codes:
+  0 done                    4 no such device or name
+  1 failed                  5 backend out of reach
+  2 wrong usage             6 refused by TLS or authentication
+  3 device busy             7 this kernel or user cannot attach
+
+Examples:
+  nbdring attach disk.img
+  nbdring serve disk.img --unix /tmp/disk.sock
+  nbdring attach --help
+)";
+
+constexpr std::string_view attach_help =
+    R"(Attach a backend to /dev/nbdN; print the device once it can be used.
+
+Usage: nbdring attach BACKEND [DEVICE] [OPTION...]
+
+  BACKEND                  what holds the bytes: PATH, file:PATH, memory:SIZE,
+                           null:SIZE (`nbdring --help` tells more)
+  DEVICE                   /dev/nbdN or N (default: a free one)
+
+Options:
+  -f, --foreground         stay; systemd is told READY=1 when the device is up
+  -c, --connections N      connections to the driver, 1 to 16, each with a
+                           thread (default: the CPUs, at most 4)
+  -r, --read-only          a read-only device
+  -b, --block-size BYTES   512, 1024, 2048 or 4096 (default: the backend's)
+      --timeout S          seconds until the driver gives a request up, 1 or
+                           more (default: 30)
+      --recovery-window S  seconds that I/O waits when the engine is gone,
+                           before it fails (default: 30)
+      --id ID              identity; an ID that is attached is not attached
+                           twice (default: the backend, as file:/abs/path)
+      --name NAME          a short name for detach and status
+      --path PATH          auto or engine: requests go through this engine;
+                           kernel: through the driver alone, which only a
+                           remote export can (default: auto)
+  -v, --verbose            say more on standard error
+      --log-format FORMAT  text or json (default: text)
+      --strict             unknown parameters of BACKEND are errors
+
+The engine stays in the background and logs to the journal, or to
+/run/nbdring/nbdN.log where there is none. Attaching an ID that is attached
+prints its device and succeeds. Needs root.
+
+Examples:
+  nbdring attach disk.img
+  nbdring attach 'file:/srv/disk.img?cache=none' /dev/nbd3 -c 4 --name srv
+)";
+
+constexpr std::string_view detach_help =
+    R"(Write everything out and end a device, unless it is in use.
+
+Usage: nbdring detach DEVICE|ID|NAME [OPTION...]
+       nbdring detach --all [OPTION...]
+
+A device that is mounted, used as swap, held by another device or open is left
+alone: its users are named and the exit code is 3. Where the engine has died,
+the driver's part and the traces are cleaned up. Needs root.
+
+Options:
+      --force              end it although it is in use: its users get I/O
+                           errors, and what they had not written is lost
+      --all                every device of `nbdring list`; goes on when one
+                           fails, and reports each
+  -v, --verbose            say more on standard error
+      --log-format FORMAT  text or json (default: text)
+
+Examples:
+  nbdring detach /dev/nbd0
+  nbdring detach --all
+)";
+
+constexpr std::string_view list_help =
+    R"(Show every device of this machine that nbdring attached.
+
+Usage: nbdring list [OPTION...]
+
+Options:
+      --json               an array of objects, [] when there is none
+  -v, --verbose            say more on standard error
+      --log-format FORMAT  text or json (default: text)
+
+"engine gone" means that the process which served the device has died;
+`nbdring detach` cleans up after it. Needs root.
+
+Examples:
+  nbdring list
+  nbdring list --json | jq -r '.[].device'
+)";
+
+constexpr std::string_view status_help =
+    R"(Show what a device is doing: requests, bytes, errors and latency.
+
+Usage: nbdring status DEVICE|ID|NAME [OPTION...]
+
+Options:
+      --json               one object; latencies in nanoseconds
+      --prometheus         Prometheus text format
+      --watch              draw it again each second until Ctrl-C; the rates
+                           are those of the last second
+  -v, --verbose            say more on standard error
+      --log-format FORMAT  text or json (default: text)
+
+A lane is one connection between the driver and the engine. Counts are since
+the device was attached; a percentile is right to a fifth. Needs root.
+
+Examples:
+  nbdring status /dev/nbd0 --watch
+  nbdring status srv --json | jq .totals.read.requests
+)";
+
+constexpr std::string_view serve_help =
+    R"(Be an NBD server: the same engine, on a socket instead of /dev/nbdN.
+
+Usage: nbdring serve BACKEND --unix PATH | --tcp ADDR:PORT | --fd N [OPTION...]
+
+  BACKEND                  what holds the bytes: PATH, file:PATH, memory:SIZE,
+                           null:SIZE (`nbdring --help` tells more)
+
+Where to listen (repeatable; sockets passed by systemd are taken as well):
+      --unix PATH          a Unix socket, mode 0600, removed at the end
+      --tcp ADDR:PORT      host, IPv4 or [IPv6] address; with port 0 a free
+                           port is taken and the URI printed. Not encrypted
+      --fd N               a socket that was inherited: listening, or
+                           connected to one client
+
+Options:
+  -r, --read-only          refuse writes
+  -n, --export-name NAME   name of the export; clients may ask for it or for
+                           the default export "" (default: "")
+      --max-clients N      clients at once, 1 to 4096 (default: 64)
+      --timeout S          seconds that a client may stop in the middle of a
+                           message, 1 or more (default: 30)
+  -v, --verbose            say more on standard error
+      --log-format FORMAT  text or json (default: text)
+      --strict             unknown parameters of BACKEND are errors
+
+Stays in the foreground; SIGTERM or Ctrl-C ends it, exit code 0. systemd is
+told READY=1 when it listens. Needs no root.
+
+Examples:
+  nbdring serve disk.img --unix /tmp/disk.sock
+  nbdring serve 'file:/srv/disk.img?readonly' --tcp 127.0.0.1:10809
+)";
+
+constexpr std::string_view doctor_help =
+    R"(Show what of this machine stands in the way of attaching, and what to do.
+
+Usage: nbdring doctor [OPTION...]
+
+Looks at the kernel's version and known driver bugs, io_uring, the nbd module,
+permissions and limits. Changes nothing. Exit code 0 where nothing blocks, 7
+where attaching is impossible.
+
+Options:
+  -v, --verbose            also what is fine
+      --log-format FORMAT  text or json (default: text)
+
+Examples:
+  nbdring doctor
+  sudo nbdring doctor -v
+)";
+
+constexpr std::array<std::pair<std::string_view, std::string_view>, 7> texts{{
+    {"", program_help},
+    {"attach", attach_help},
+    {"detach", detach_help},
+    {"list", list_help},
+    {"status", status_help},
+    {"serve", serve_help},
+    {"doctor", doctor_help},
+}};
+
+}  // namespace
+
+std::string help_text(const std::string& command) {
+  for (const auto& [name, text] : texts) {
+    if (name == command) return std::string(text);
+  }
+  ENSURE(!"every command has a help text");
+  return {};
+}
+
+}  // namespace nbdring

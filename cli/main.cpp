@@ -1,0 +1,61 @@
+// nbdring: parse, run, and turn a failure into one line and an exit code.
+
+#include <malloc.h>
+
+#include <cstdio>
+#include <new>
+#include <string>
+#include <vector>
+
+#include "cli/commands.hpp"
+#include "client/runtime/error.hpp"
+
+namespace nbdring {
+namespace {
+
+struct Run {
+  const CommonOptions& common;
+
+  int operator()(const AttachCommand& command) const { return run_attach(command, common); }
+  int operator()(const DetachCommand& command) const { return run_detach(command, common); }
+  int operator()(const ListCommand& command) const { return run_list(command, common); }
+  int operator()(const StatusCommand& command) const { return run_status(command, common); }
+  int operator()(const ServeCommand& command) const { return run_serve(command, common); }
+  int operator()(const DoctorCommand& command) const { return run_doctor(command, common); }
+  int operator()(const ShowText& command) const {
+    print(command.text);
+    return 0;
+  }
+};
+
+void report(LogFormat format, const std::string& text) {
+  if (format == LogFormat::json) {
+    Log(LogLevel::error, format).error(text);
+  } else {
+    std::fprintf(stderr, "nbdring: %s\n", text.c_str());
+  }
+}
+
+int run(int argc, char** argv) {
+  LogFormat format = LogFormat::text;
+  try {
+    const Invocation invocation = parse_command_line(std::vector<std::string>(argv, argv + argc));
+    format = invocation.common.log_format;
+    return std::visit(Run{invocation.common}, invocation.command);
+  } catch (const Failure& failure) {
+    report(format, failure.what());
+    return static_cast<int>(failure.kind());
+  } catch (const std::exception& unforeseen) {
+    report(format, std::string("failed: ") + unforeseen.what());
+    return static_cast<int>(FailureKind::failed);
+  }
+}
+
+}  // namespace
+}  // namespace nbdring
+
+int main(int argc, char** argv) {
+  // One heap for all threads: what they need is small and made at the start, and a heap each would cost resident memory.
+  ::mallopt(M_ARENA_MAX, 1);
+  return nbdring::run(argc, argv);
+}

@@ -1,0 +1,93 @@
+#pragma once
+// The command line as plain structs: everything that parse_command_line() returns has been checked and is within its
+// range. A wrong one is a Failure (usage, exit code 2) that says which option, which value and what to do.
+//
+// options.cpp is the only user of CLI11. The texts of --help are in help.cpp, written by hand; a test holds that they
+// name every option that is accepted here, and no other.
+
+#include <chrono>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "cli/values.hpp"
+#include "client/runtime/log.hpp"
+
+namespace nbdring {
+
+struct CommonOptions {
+  bool verbose = false;
+  LogFormat log_format = LogFormat::text;
+  bool strict = false;  // unknown parameters of a backend are errors
+
+  Log log(int fd = 2) const {
+    return Log(verbose ? LogLevel::debug : LogLevel::info, log_format, fd);
+  }
+};
+
+struct AttachCommand {
+  std::string backend;
+  std::optional<std::uint32_t> index;  // of /dev/nbdN
+  bool foreground = false;
+  unsigned connections = 0;            // 1 to 16
+  bool read_only = false;
+  std::optional<std::uint32_t> block_size;
+  std::chrono::seconds timeout{30};
+  std::chrono::seconds recovery_window{30};
+  std::string id;                      // empty: the backend's canonical text
+  std::string name;                    // empty: none
+};
+
+struct DetachCommand {
+  std::string target;  // device, id or name; empty with all
+  bool force = false;
+  bool all = false;
+};
+
+struct ListCommand {
+  bool json = false;
+};
+
+enum class StatusForm { table, json, prometheus };
+
+struct StatusCommand {
+  std::string target;
+  StatusForm form = StatusForm::table;
+  bool watch = false;
+};
+
+struct ServeCommand {
+  std::string backend;
+  std::vector<std::string> unix_paths;
+  std::vector<TcpEndpoint> tcp;
+  std::vector<int> descriptors;
+  bool read_only = false;
+  std::string export_name;
+  std::size_t clients_max = 64;
+  std::chrono::seconds timeout{30};
+};
+
+struct DoctorCommand {};
+
+/// --help and --version: print and be done.
+struct ShowText {
+  std::string text;
+};
+
+using Command = std::variant<AttachCommand, DetachCommand, ListCommand, StatusCommand, ServeCommand,
+                             DoctorCommand, ShowText>;
+
+struct Invocation {
+  CommonOptions common;
+  Command command;
+};
+
+/// arguments[0] is the program's name.
+Invocation parse_command_line(const std::vector<std::string>& arguments);
+
+/// The long options that a command takes, with their dashes; for the test of the help texts.
+std::vector<std::string> options_of(const std::string& command);
+
+}  // namespace nbdring
