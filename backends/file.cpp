@@ -8,9 +8,11 @@
 #include <sys/uio.h>
 #include <sys/vfs.h>
 
+#include <algorithm>
 #include <utility>
 
 #include "backends/file_lane.hpp"
+#include "backends/offered_flags.hpp"
 #include "client/runtime/error.hpp"
 
 namespace nbdring {
@@ -20,7 +22,8 @@ constexpr std::uint32_t direct_alignment_unknown = 4096;  // bytes; what every O
 
 [[noreturn]] void fail_open(const std::string& path, int error) {
   std::string advice;
-  if (error == EBUSY) advice = "; it is mounted or otherwise in use, attach it read-only or unmount it";
+  if (error == EBUSY)
+    advice = "; it is mounted or otherwise in use, attach it read-only or unmount it";
   if (error == EACCES || error == EPERM) advice = "; check its permissions, or attach it read-only";
   if (error == EROFS) advice = "; the file system is read-only, attach it read-only";
   const FailureKind kind = error == EBUSY ? FailureKind::busy : FailureKind::failed;
@@ -64,7 +67,8 @@ void FileBackend::open_file() {
                   options_.path + " is neither a regular file nor a block device");
   }
   if (!is_block_device_ || options_.read_only) return;
-  // O_EXCL on a block device claims it: nobody can mount it meanwhile, and what is mounted is refused (open(2)).
+  // O_EXCL on a block device claims it: nobody can mount it meanwhile, and what is mounted is
+  // refused (open(2)).
   file_.reset(::open(options_.path.c_str(), access | direct | O_CLOEXEC | O_EXCL));
   if (!file_.is_open()) fail_open(options_.path, errno);
 }
@@ -91,14 +95,15 @@ void FileBackend::measure(Log& log) {
     fail_errno(FailureKind::failed, "cannot tell the size of " + options_.path);
   }
   if (options_.offset > whole || options_.size.value_or(0) > whole - options_.offset) {
-    throw Failure(FailureKind::usage,
-                  "offset " + std::to_string(options_.offset) + " and size " +
-                      std::to_string(options_.size.value_or(0)) + " do not lie within " +
-                      options_.path + ", which has " + std::to_string(whole) + " bytes");
+    throw Failure(FailureKind::usage, "offset " + std::to_string(options_.offset) + " and size " +
+                                          std::to_string(options_.size.value_or(0)) +
+                                          " do not lie within " + options_.path + ", which has " +
+                                          std::to_string(whole) + " bytes");
   }
   about_.size = options_.size.value_or(whole - options_.offset);
   about_.description = "file";
-  about_.transmission_flags = writable_flags(options_.read_only);
+  about_.transmission_flags = offered_flags(options_.read_only);
+  about_.block_size.minimum = 1;
   about_.block_size.preferred = 4096;
   if (options_.cache != FileCache::none) return;
 
@@ -117,8 +122,8 @@ void FileBackend::measure(Log& log) {
   }
 }
 
-// A read with RWF_NOWAIT takes what is in the page cache and never waits. Where the file system does not know the flag, a
-// plain read is as good in memory (tmpfs), and a gamble elsewhere.
+// A read with RWF_NOWAIT takes what is in the page cache and never waits. Where the file system
+// does not know the flag, a plain read is as good in memory (tmpfs), and a gamble elsewhere.
 void FileBackend::probe_nowait() {
   std::byte byte{};
   iovec buffer{&byte, 1};

@@ -1,16 +1,19 @@
 #pragma once
 // A local file or block device.
 //
-// Buffered (cache=writeback): what is in the page cache is read by a direct call that cannot block, the rest by the ring.
-// Writes go to the page cache by a direct call too, for a file without NOWAIT support would cost a worker thread's hop
-// per write (bench/README.md); when such a call turns out to have waited (dirty throttling), the lane hands its writes to the ring for
-// a while. Direct (cache=none): O_DIRECT, always the ring.
+// Buffered (cache=writeback): what is in the page cache is read by a direct call that cannot block,
+// the rest by the ring. Writes go to the page cache by a direct call too, for a file without NOWAIT
+// support would cost a worker thread's hop per write (bench/README.md); when such a call turns out
+// to have waited (dirty throttling), the lane hands its writes to the ring for a while. Direct
+// (cache=none): O_DIRECT, always the ring.
 //
-// What a flush or FUA promises: fdatasync and RWF_DSYNC, which reach the disk through its own cache. TRIM punches a hole.
-// WRITE_ZEROES punches a hole, or with NO_HOLE zeroes the range in place (FALLOC_FL_ZERO_RANGE); where the file system
-// can do neither, zeros are written. The size is what the file has at open.
+// What a flush or FUA promises: fdatasync and RWF_DSYNC, which reach the disk through its own
+// cache. TRIM punches a hole. WRITE_ZEROES punches a hole, or with NO_HOLE zeroes the range in
+// place (FALLOC_FL_ZERO_RANGE); where the file system can do neither, zeros are written. The size
+// is what the file has at open.
 //
-// The file is locked against a second writer (an open file description lock, as qemu's): many may read, or one may write.
+// The file is locked against a second writer (an open file description lock, as qemu's): many may
+// read, or one may write.
 
 #include <atomic>
 #include <cstdint>
@@ -29,14 +32,15 @@ enum class FileCache { writeback, none };
 struct FileOptions {
   std::string path;
   FileCache cache = FileCache::writeback;
-  std::uint64_t offset = 0;            // bytes; the export begins here
-  std::optional<std::uint64_t> size;   // bytes; none: to the end
+  std::uint64_t offset = 0;           // bytes; the export begins here
+  std::optional<std::uint64_t> size;  // bytes; none: to the end
   bool read_only = false;
 };
 
 class FileBackend final : public Backend {
  public:
-  /// Opens, locks and measures the file. Throws Failure: not there, no permission, locked by somebody, no O_DIRECT here.
+  /// Opens, locks and measures the file. Throws Failure: not there, no permission, locked by
+  /// somebody, no O_DIRECT here.
   FileBackend(const FileOptions& options, Log& log);
 
   const Export& about() const override { return about_; }
@@ -54,9 +58,9 @@ class FileBackend final : public Backend {
   Export about_;
   FileDescriptor file_;
   bool is_block_device_ = false;
-  bool reads_now_ = false;         // preadv2 with RWF_NOWAIT works, or nothing here ever blocks (tmpfs)
-  int nowait_flag_ = 0;            // what such a read passes
-  std::atomic<bool> can_punch_{true};   // until the file system says no
+  bool reads_now_ = false;  // preadv2 with RWF_NOWAIT works, or nothing here ever blocks (tmpfs)
+  int nowait_flag_ = 0;     // what such a read passes
+  std::atomic<bool> can_punch_{true};  // until the file system says no
   std::atomic<bool> can_zero_{true};
 };
 

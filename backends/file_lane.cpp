@@ -17,7 +17,8 @@ namespace {
 
 using std::chrono::milliseconds;
 
-// A write into the page cache takes microseconds. One that took this long was throttled, and so will the next ones be.
+// A write into the page cache takes microseconds. One that took this long was throttled, and so
+// will the next ones be.
 constexpr milliseconds throttled_write{5};
 constexpr milliseconds ring_after_throttling{1000};
 
@@ -43,8 +44,8 @@ Task<Status> FileLane::read(std::uint64_t offset, std::span<std::byte> buffer) {
   co_return co_await read_in_ring(position + done, buffer.subspan(done));
 }
 
-/// How much of the buffer could be filled without waiting. What goes wrong here goes wrong in the ring again, and is
-/// reported from there.
+/// How much of the buffer could be filled without waiting. What goes wrong here goes wrong in the
+/// ring again, and is reported from there.
 std::size_t FileLane::read_now(std::uint64_t position, std::span<std::byte> buffer) noexcept {
   if (!backend_.reads_now_) return 0;
   iovec vector{buffer.data(), buffer.size()};
@@ -73,7 +74,8 @@ Task<Status> FileLane::write(std::uint64_t offset, std::span<const std::byte> bu
 }
 
 /// How much of the buffer went into the page cache; 0 where this is not the way.
-std::size_t FileLane::write_now(std::uint64_t position, std::span<const std::byte> buffer) noexcept {
+std::size_t FileLane::write_now(std::uint64_t position,
+                                std::span<const std::byte> buffer) noexcept {
   if (backend_.options_.cache == FileCache::none) return 0;
   const auto begin = Clock::now();
   if (begin < writes_in_ring_until_) return 0;
@@ -83,7 +85,8 @@ std::size_t FileLane::write_now(std::uint64_t position, std::span<const std::byt
   return result > 0 ? static_cast<std::size_t>(result) : 0;
 }
 
-Task<Status> FileLane::write_in_ring(std::uint64_t position, std::span<const std::byte> buffer, int rwf) {
+Task<Status> FileLane::write_in_ring(std::uint64_t position, std::span<const std::byte> buffer,
+                                     int rwf) {
   while (!buffer.empty()) {
     const int result = co_await loop_.write(fd(), buffer, position, rwf);
     if (result == -EINTR || result == -EAGAIN) continue;
@@ -157,7 +160,8 @@ Task<Status> FileLane::write_zeros(std::uint64_t position, std::uint64_t length)
   co_return Status::ok();
 }
 
-// Which parts are data, as the file system tells (lseek(2), SEEK_DATA). A block device tells nothing: all is data.
+// Which parts are data, as the file system tells (lseek(2), SEEK_DATA). A block device tells
+// nothing: all is data.
 Task<Status> FileLane::extents(std::uint64_t offset, std::uint64_t length, ExtentList& list) {
   std::uint64_t position = position_of(offset, length);
   const std::uint64_t end = position + length;
@@ -171,9 +175,8 @@ Task<Status> FileLane::extents(std::uint64_t offset, std::uint64_t length, Exten
     const std::uint64_t next = until > static_cast<off_t>(position)
                                    ? std::min(static_cast<std::uint64_t>(until), end)
                                    : end;
-    list.descriptors[list.used++] =
-        nbd::Extent{static_cast<std::uint32_t>(next - position),
-                    is_hole ? nbd::extent_hole | nbd::extent_zero : 0};
+    list.descriptors[list.used++] = nbd::Extent{static_cast<std::uint32_t>(next - position),
+                                                is_hole ? nbd::extent_hole | nbd::extent_zero : 0};
     position = next;
   }
   co_return Status::ok();

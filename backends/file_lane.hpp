@@ -1,5 +1,6 @@
 #pragma once
-// One lane's access to a file: which requests are done by a call at once, and which by the ring. See backends/file.hpp.
+// One lane's access to a file: which requests are done by a call at once, and which by the ring.
+// See backends/file.hpp.
 
 #include "backends/file.hpp"
 #include "client/engine/backend.hpp"

@@ -5,6 +5,7 @@
 #include <cstring>
 #include <string>
 
+#include "backends/offered_flags.hpp"
 #include "client/runtime/error.hpp"
 
 namespace nbdring {
@@ -43,7 +44,8 @@ class MemoryLane final : public BackendLane {
     co_return Status::ok();
   }
 
-  // Memory does not tell which of its pages were never touched; "allocated" is always a correct answer.
+  // Memory does not tell which of its pages were never touched; "allocated" is always a correct
+  // answer.
   Task<Status> extents(std::uint64_t offset, std::uint64_t length, ExtentList& list) override {
     range(offset, length);
     list.descriptors[0] = nbd::Extent{static_cast<std::uint32_t>(length), 0};
@@ -57,7 +59,8 @@ class MemoryLane final : public BackendLane {
     return bytes_.subspan(offset, length);
   }
 
-  // Whole pages are given back, which reads as zeros afterwards; what is left at both ends is overwritten.
+  // Whole pages are given back, which reads as zeros afterwards; what is left at both ends is
+  // overwritten.
   void zero(std::uint64_t offset, std::uint64_t length, bool may_punch) {
     const auto all = range(offset, length);
     const std::uint64_t first = round_up(offset);
@@ -80,7 +83,8 @@ class MemoryLane final : public BackendLane {
 MemoryBackend::MemoryBackend(std::uint64_t size, bool read_only) {
   about_.size = size;
   about_.description = "memory";
-  about_.transmission_flags = writable_flags(read_only);
+  about_.block_size.minimum = 1;
+  about_.transmission_flags = offered_flags(read_only);
   if (size == 0) return;
   void* memory = ::mmap(nullptr, size, PROT_READ | PROT_WRITE,
                         MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);

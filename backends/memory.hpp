@@ -1,6 +1,7 @@
 #pragma once
-// memory:SIZE - bytes in this process's memory, gone with it. For trying and measuring: the fastest thing that still keeps
-// what was written. Sparse: memory is taken when it is first written, and given back by TRIM and WRITE_ZEROES.
+// memory:SIZE - bytes in this process's memory, gone with it. For trying and measuring: the fastest
+// thing that still keeps what was written. Sparse: memory is taken when it is first written, and
+// given back by TRIM and WRITE_ZEROES.
 
 #include <cstddef>
 #include <cstdint>

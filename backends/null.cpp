@@ -2,6 +2,8 @@
 
 #include <cstring>
 
+#include "backends/offered_flags.hpp"
+
 namespace nbdring {
 namespace {
 
@@ -24,8 +26,8 @@ class NullLane final : public BackendLane {
     co_return Status::ok();
   }
   Task<Status> extents(std::uint64_t, std::uint64_t length, ExtentList& list) override {
-    list.descriptors[0] = nbd::Extent{static_cast<std::uint32_t>(length),
-                                      nbd::extent_hole | nbd::extent_zero};
+    list.descriptors[0] =
+        nbd::Extent{static_cast<std::uint32_t>(length), nbd::extent_hole | nbd::extent_zero};
     list.used = 1;
     co_return Status::ok();
   }
@@ -39,7 +41,8 @@ class NullLane final : public BackendLane {
 NullBackend::NullBackend(std::uint64_t size, bool read_only) {
   about_.size = size;
   about_.description = "null";
-  about_.transmission_flags = writable_flags(read_only);
+  about_.block_size.minimum = 1;
+  about_.transmission_flags = offered_flags(read_only);
 }
 
 std::unique_ptr<BackendLane> NullBackend::open_lane(Loop& loop) {

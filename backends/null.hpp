@@ -1,5 +1,6 @@
 #pragma once
-// null:SIZE - reads as zeros, forgets what is written. Measures what the engine costs without any storage behind it.
+// null:SIZE - reads as zeros, forgets what is written. Measures what the engine costs without any
+// storage behind it.
 
 #include <cstdint>
 

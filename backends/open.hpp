@@ -14,6 +14,7 @@ struct OpenOptions {
 };
 
 /// Throws Failure: the kind tells a wrong argument from a backend that is not there.
-std::unique_ptr<Backend> open_backend(const BackendSpec& spec, const OpenOptions& options, Log& log);
+std::unique_ptr<Backend> open_backend(const BackendSpec& spec, const OpenOptions& options,
+                                      Log& log);
 
 }  // namespace nbdring

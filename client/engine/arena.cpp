@@ -57,7 +57,8 @@ std::span<std::byte> Arena::allocate(std::size_t length) noexcept {
   return {memory_ + first * unit, length};
 }
 
-// First fit. Whole words that are taken or free are passed in one step, so a scan costs a few dozen instructions.
+// First fit. Whole words that are taken or free are passed in one step, so a scan costs a few dozen
+// instructions.
 std::size_t Arena::find_run(std::size_t units) const noexcept {
   const std::size_t total = taken_.size() * word_bits;
   std::size_t start = 0;

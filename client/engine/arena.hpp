@@ -1,10 +1,12 @@
 #pragma once
-// A lane's payload memory: one mapping, cut into page-aligned buffers, one per request, lowest address first.
+// A lane's payload memory: one mapping, cut into page-aligned buffers, one per request, lowest
+// address first.
 //
-// The first `resident` bytes are touched at the start and stay: the ordinary requests in flight live there, and a device
-// that writes out its own machine's dirty pages never needs a page for that. A request larger than `resident` gets the
-// mapping alone (it waits until nothing else is in flight) and what it touched above is given back afterwards. Lowest
-// address first means that a lane with little in flight works in memory that is still in the cache.
+// The first `resident` bytes are touched at the start and stay: the ordinary requests in flight
+// live there, and a device that writes out its own machine's dirty pages never needs a page for
+// that. A request larger than `resident` gets the mapping alone (it waits until nothing else is in
+// flight) and what it touched above is given back afterwards. Lowest address first means that a
+// lane with little in flight works in memory that is still in the cache.
 
 #include <cstddef>
 #include <cstdint>
@@ -17,7 +19,8 @@ class Arena {
  public:
   static constexpr std::size_t unit = 4096;  // bytes; alignment and granularity of buffers
 
-  /// Throws Failure when the memory cannot be had. Sizes in bytes, multiples of the unit, resident <= largest.
+  /// Throws Failure when the memory cannot be had. Sizes in bytes, multiples of the unit, resident
+  /// <= largest.
   Arena(std::size_t resident, std::size_t largest);
   ~Arena();
   Arena(const Arena&) = delete;

@@ -1,12 +1,15 @@
 #pragma once
-// The seam of the project: what stores the bytes. A file, memory, a remote export, a layer over another backend.
+// The seam of the project: what stores the bytes. A file, memory, a remote export, a layer over
+// another backend.
 //
-// A Backend exists once per device and is used by every lane's thread, so it is constant after construction. What a lane
-// needs for itself (a ring to submit to, a connection) is its BackendLane, opened and used on the lane's own thread.
+// A Backend exists once per device and is used by every lane's thread, so it is constant after
+// construction. What a lane needs for itself (a ring to submit to, a connection) is its
+// BackendLane, opened and used on the lane's own thread.
 //
-// Requests are checked at the edge (client/protocol/request.hpp): below it offset + length lies within the export, length
-// is not 0, and both are multiples of the minimum block size. Backends hold these facts with ENSURE and do not check them
-// again. Every operation ends with a Status; none throws, none allocates once the lane serves.
+// Requests are checked at the edge (client/protocol/request.hpp): below it offset + length lies
+// within the export, length is not 0, and both are multiples of the minimum block size. Backends
+// hold these facts with ENSURE and do not check them again. Every operation ends with a Status;
+// none throws, none allocates once the lane serves.
 
 #include <cstddef>
 #include <cstdint>
@@ -34,7 +37,8 @@ struct ExtentList {
   std::size_t used = 0;
 };
 
-/// One lane's part of a backend. All calls on the lane's thread; many may be under way at once, each on its own buffer.
+/// One lane's part of a backend. All calls on the lane's thread; many may be under way at once,
+/// each on its own buffer.
 class BackendLane {
  public:
   virtual ~BackendLane() = default;
@@ -45,7 +49,8 @@ class BackendLane {
   virtual Task<Status> flush() = 0;
   virtual Task<Status> trim(std::uint64_t offset, std::uint64_t length, bool fua) = 0;
   virtual Task<Status> write_zeroes(std::uint64_t offset, std::uint64_t length, ZeroMode mode) = 0;
-  /// Which parts of the range are holes that read as zeros (base:allocation). At least one descriptor.
+  /// Which parts of the range are holes that read as zeros (base:allocation). At least one
+  /// descriptor.
   virtual Task<Status> extents(std::uint64_t offset, std::uint64_t length, ExtentList& list) = 0;
 
   /// Coroutine frames come from the lane's loop.

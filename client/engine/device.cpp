@@ -18,8 +18,8 @@ struct Device::DeviceLane {
   Task<void> serve(Loop& loop, Stream& stream) {
     const auto backend = device.backend_.open_lane(loop);
     const TransmissionOptions simple_replies{};  // all that the driver knows
-    Lane lane(loop, stream, *backend, device.backend_.about(), simple_replies,
-              device.options_.lane, stats);
+    Lane lane(loop, stream, *backend, device.backend_.about(), simple_replies, device.options_.lane,
+              stats);
     is_started = true;
     started.set_value();
     const LaneEnd end = co_await lane.run();

@@ -1,9 +1,10 @@
 #pragma once
-// A device: several lanes over one backend, one thread each. The front end (kernel/attachment, `nbdring serve`) brings the
-// connected sockets; the device serves them until the client disconnects or stop() is called.
+// A device: several lanes over one backend, one thread each. The front end (kernel/attachment,
+// `nbdring serve`) brings the connected sockets; the device serves them until the client
+// disconnects or stop() is called.
 //
-// Owned and used by one thread (the front end's); the lanes' threads are its own. A lane that cannot start throws out of
-// start(), after those that could have been stopped.
+// Owned and used by one thread (the front end's); the lanes' threads are its own. A lane that
+// cannot start throws out of start(), after those that could have been stopped.
 
 #include <atomic>
 #include <cstddef>
@@ -23,8 +24,8 @@ namespace nbdring {
 
 struct DeviceOptions {
   LaneOptions lane;
-  /// Marks each lane's thread as one that serves its own machine's memory reclaim (PR_SET_IO_FLUSHER, Linux 5.6; needs
-  /// CAP_SYS_RESOURCE): set for /dev/nbdN, not for serve.
+  /// Marks each lane's thread as one that serves its own machine's memory reclaim
+  /// (PR_SET_IO_FLUSHER, Linux 5.6; needs CAP_SYS_RESOURCE): set for /dev/nbdN, not for serve.
   bool io_flusher = false;
 };
 
@@ -42,7 +43,8 @@ class Device {
   int ended_fd() const { return ended_.get(); }
   bool has_ended() const;
 
-  /// Shuts every lane's socket down. In-flight requests are finished; then ended_fd() becomes readable.
+  /// Shuts every lane's socket down. In-flight requests are finished; then ended_fd() becomes
+  /// readable.
   void stop() noexcept;
 
   /// One per lane, in the order of the sockets. Valid as long as the device.

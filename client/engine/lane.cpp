@@ -8,7 +8,8 @@
 namespace nbdring {
 namespace {
 
-// Replies of this many bytes go out at once: the payloads are still in the cache, and the client has work meanwhile.
+// Replies of this many bytes go out at once: the payloads are still in the cache, and the client
+// has work meanwhile.
 constexpr std::size_t flush_bytes = 128 * 1024;
 
 constexpr std::size_t block_status_bytes = 4096;  // room for 512 extents in one reply
@@ -140,7 +141,8 @@ Task<LaneEnd> Lane::receive() {
       slot->waiting.resume();
     }
     flush();
-    // With nothing in flight and requests coming in numbers there are likely more: asking is cheaper than waiting.
+    // With nothing in flight and requests coming in numbers there are likely more: asking is
+    // cheaper than waiting.
     const bool in_message = reader_.available() > 0;
     if (batch < 2 || in_flight_ > 0) {
       co_await wait_readable(in_message);
@@ -170,7 +172,8 @@ Task<bool> Lane::receive_payload(Slot& slot, std::size_t have) {
   co_return true;
 }
 
-// Drains the payload of a WRITE that was refused, so that the next header is where it is expected, and answers.
+// Drains the payload of a WRITE that was refused, so that the next header is where it is expected,
+// and answers.
 Task<bool> Lane::refuse(const Refusal& refusal) {
   std::size_t left = refusal.payload;
   left -= reader_.drop(left);
@@ -297,8 +300,8 @@ void Lane::release(Slot& slot) noexcept {
   released_ = true;
 }
 
-// Sends what is ready. A stream that is full goes on in send_when_writable(); one that failed drops its replies, for
-// nobody is there to take them.
+// Sends what is ready. A stream that is full goes on in send_when_writable(); one that failed drops
+// its replies, for nobody is there to take them.
 void Lane::flush() noexcept {
   if (replies_.empty() || blocked_.raised()) return;
   if (send_error_ == 0) {
@@ -320,7 +323,8 @@ void Lane::release_sent() noexcept {
   if (slot == nullptr) return;
   const auto now = Clock::now();
   for (; slot != nullptr; slot = replies_.take_sent()) {
-    auto& counted = stats_.commands[static_cast<std::size_t>(stats_command_of(slot->request.command))];
+    auto& counted =
+        stats_.commands[static_cast<std::size_t>(stats_command_of(slot->request.command))];
     counted.requests.add(1);
     counted.bytes.add(slot->request.length);
     counted.latency.add(now - slot->arrived);

@@ -1,13 +1,16 @@
 #pragma once
-// A lane: one connection of a device, and everything that its requests need: slots, buffers, the backend's part.
+// A lane: one connection of a device, and everything that its requests need: slots, buffers, the
+// backend's part.
 //
-// The way of a request. receive() takes a header from the stream, has it checked, claims a slot and a buffer (none free:
-// it stops receiving, which is the back-pressure), fills a WRITE's payload into the buffer and lets the slot's coroutine
-// go. serve() is that coroutine, one per slot, for ever: backend, then reply. Replies gather in the ReplyQueue and go out
-// at the end of the loop's turn, or earlier when they are large, in one system call.
+// The way of a request. receive() takes a header from the stream, has it checked, claims a slot and
+// a buffer (none free: it stops receiving, which is the back-pressure), fills a WRITE's payload
+// into the buffer and lets the slot's coroutine go. serve() is that coroutine, one per slot, for
+// ever: backend, then reply. Replies gather in the ReplyQueue and go out at the end of the loop's
+// turn, or earlier when they are large, in one system call.
 //
-// Promises, held by tests/simulation: every request that was received is answered exactly once while the stream lives; a
-// refused WRITE's payload is drained, so the stream never loses step; run() ends only when nothing is in flight.
+// Promises, held by tests/simulation: every request that was received is answered exactly once
+// while the stream lives; a refused WRITE's payload is drained, so the stream never loses step;
+// run() ends only when nothing is in flight.
 //
 // One loop's thread. Nothing allocates once run() has begun to receive.
 
@@ -30,10 +33,11 @@
 namespace nbdring {
 
 struct LaneOptions {
-  std::size_t slots = 128;                        // requests at once; the driver's queue depth
-  std::size_t resident_bytes = 4 * 1024 * 1024;   // payload memory that an idle lane keeps
-  std::size_t largest_payload = 32 * 1024 * 1024; // bytes; the largest READ or WRITE
-  /// How long the client may stop in the middle of a request, or leave replies unread; 0: for ever (the driver).
+  std::size_t slots = 128;                         // requests at once; the driver's queue depth
+  std::size_t resident_bytes = 4 * 1024 * 1024;    // payload memory that an idle lane keeps
+  std::size_t largest_payload = 32 * 1024 * 1024;  // bytes; the largest READ or WRITE
+  /// How long the client may stop in the middle of a request, or leave replies unread; 0: for ever
+  /// (the driver).
   Clock::duration stall_deadline{0};
 };
 
@@ -48,7 +52,8 @@ class Lane final : private TurnEnd {
   Lane(Loop& loop, Stream& stream, BackendLane& backend, const Export& about,
        const TransmissionOptions& transmission, const LaneOptions& options, LaneStats& stats);
 
-  /// Serves until the client disconnects, the stream ends or breaks; every request received is finished by then.
+  /// Serves until the client disconnects, the stream ends or breaks; every request received is
+  /// finished by then.
   Task<LaneEnd> run();
 
   FramePool& frames() { return loop_.frames(); }
@@ -94,10 +99,10 @@ class Lane final : private TurnEnd {
   bool stalled_ = false;
   bool ending_ = false;
   bool draining_ = false;
-  Event capacity_;                 // a slot or a buffer came free
-  bool released_ = false;          // since capacity_ was looked at
-  Event blocked_;                  // the stream is full: send_when_writable() has the word
-  Event drained_;                  // nothing is in flight any more
+  Event capacity_;         // a slot or a buffer came free
+  bool released_ = false;  // since capacity_ was looked at
+  Event blocked_;          // the stream is full: send_when_writable() has the word
+  Event drained_;          // nothing is in flight any more
 };
 
 }  // namespace nbdring

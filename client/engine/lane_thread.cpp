@@ -12,8 +12,9 @@
 namespace nbdring {
 namespace {
 
-// Marks the thread as part of the write-back path: its allocations never wait for I/O, and its writes are not throttled
-// as those of the writers it serves. Read back, because a wrong call is silently ignored by nobody but the kernel's flag.
+// Marks the thread as part of the write-back path: its allocations never wait for I/O, and its
+// writes are not throttled as those of the writers it serves. Read back, because a wrong call is
+// silently ignored by nobody but the kernel's flag.
 void become_io_flusher() {
   if (::prctl(PR_SET_IO_FLUSHER, 1, 0, 0, 0) != 0 || ::prctl(PR_GET_IO_FLUSHER, 0, 0, 0, 0) != 1) {
     fail_errno(FailureKind::cannot_attach,
@@ -23,7 +24,8 @@ void become_io_flusher() {
 
 }  // namespace
 
-LaneThread::LaneThread(const LaneThreadOptions& options, FileDescriptor socket, Body body, Ended ended)
+LaneThread::LaneThread(const LaneThreadOptions& options, FileDescriptor socket, Body body,
+                       Ended ended)
     : options_(options), body_(std::move(body)), ended_(std::move(ended)) {
   thread_ = std::thread([this, fd = socket.release()] { run(FileDescriptor(fd)); });
 }

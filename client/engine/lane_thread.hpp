@@ -1,6 +1,6 @@
 #pragma once
-// A thread with a loop and a connected socket: where a lane lives. Owned by a Device or a Server; the body runs on the new
-// thread, and the thread's end is told by a callback on that thread.
+// A thread with a loop and a connected socket: where a lane lives. Owned by a Device or a Server;
+// the body runs on the new thread, and the thread's end is told by a callback on that thread.
 
 #include <functional>
 #include <mutex>
@@ -14,8 +14,8 @@
 namespace nbdring {
 
 struct LaneThreadOptions {
-  std::string name;        // of the thread, at most 15 characters (pthread_setname_np)
-  bool io_flusher = false; // see DeviceOptions
+  std::string name;         // of the thread, at most 15 characters (pthread_setname_np)
+  bool io_flusher = false;  // see DeviceOptions
 };
 
 class LaneThread {
@@ -23,13 +23,15 @@ class LaneThread {
   using Body = std::function<Task<void>(Loop&, Stream&)>;
   using Ended = std::function<void(std::exception_ptr)>;
 
-  /// Starts at once. `ended` is called last, on the thread, with what the body threw or null; the socket is closed then.
+  /// Starts at once. `ended` is called last, on the thread, with what the body threw or null; the
+  /// socket is closed then.
   LaneThread(const LaneThreadOptions& options, FileDescriptor socket, Body body, Ended ended);
   ~LaneThread();  // joins
   LaneThread(const LaneThread&) = delete;
   LaneThread& operator=(const LaneThread&) = delete;
 
-  /// Shuts the socket down, so that the body finds the end of its stream. Any thread, also after the end.
+  /// Shuts the socket down, so that the body finds the end of its stream. Any thread, also after
+  /// the end.
   void shut_down() noexcept;
 
  private:
@@ -46,11 +48,11 @@ class LaneThread {
   LaneThreadOptions options_;
   Body body_;
   Ended ended_;
-  std::mutex control_;       // guards the three below; never taken on the data path
-  Loop* loop_ = nullptr;     // while the body runs
+  std::mutex control_;    // guards the three below; never taken on the data path
+  Loop* loop_ = nullptr;  // while the body runs
   ShutDown message_;
   bool shut_down_wanted_ = false;
-  std::thread thread_;       // last: it uses all of the above
+  std::thread thread_;  // last: it uses all of the above
 };
 
 }  // namespace nbdring

@@ -1,6 +1,7 @@
 #pragma once
-// The sending side of a lane: replies in the order in which they became ready, gathered and sent by one sendmsg for all
-// of them. There is one sender per stream, so a header and its payload are never torn apart.
+// The sending side of a lane: replies in the order in which they became ready, gathered and sent by
+// one sendmsg for all of them. There is one sender per stream, so a header and its payload are
+// never torn apart.
 
 #include <sys/uio.h>
 
@@ -37,10 +38,10 @@ class ReplyQueue {
 
   Stream& stream_;
   std::vector<Slot*> ring_;
-  std::size_t head_ = 0;          // the oldest reply
-  std::size_t count_ = 0;         // replies in the ring
-  std::size_t sent_ = 0;          // of them sent to the last byte, at the head
-  std::size_t partial_ = 0;       // bytes of the first unsent reply that are out
+  std::size_t head_ = 0;     // the oldest reply
+  std::size_t count_ = 0;    // replies in the ring
+  std::size_t sent_ = 0;     // of them sent to the last byte, at the head
+  std::size_t partial_ = 0;  // bytes of the first unsent reply that are out
   std::size_t unsent_bytes_ = 0;
   std::vector<iovec> buffers_;
 };

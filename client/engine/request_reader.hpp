@@ -1,9 +1,10 @@
 #pragma once
-// The receiving side of a lane: takes as much from the stream as is there, hands out request headers, and fills payload
-// buffers with no copy but of what had come along with the header.
+// The receiving side of a lane: takes as much from the stream as is there, hands out request
+// headers, and fills payload buffers with no copy but of what had come along with the header.
 //
-// One recvmsg has two buffers: the rest of the payload that is being received, and this reader's own. While a large
-// payload is on its way the reader's own is cut to one header, so that a sequence of large WRITEs is never copied.
+// One recvmsg has two buffers: the rest of the payload that is being received, and this reader's
+// own. While a large payload is on its way the reader's own is cut to one header, so that a
+// sequence of large WRITEs is never copied.
 
 #include <array>
 #include <cstddef>
@@ -29,15 +30,18 @@ class RequestReader {
   std::size_t drop(std::size_t count) noexcept;
 
   struct Received {
-    ssize_t result;              // as Stream::receive: bytes, 0 at the end, or -errno
-    std::size_t payload_bytes;   // how many of them went into the payload's rest
+    ssize_t result;             // as Stream::receive: bytes, 0 at the end, or -errno
+    std::size_t payload_bytes;  // how many of them went into the payload's rest
   };
-  /// Receives into the payload's rest (may be empty) and then into the reader's own buffer. Does not wait.
+  /// Receives into the payload's rest (may be empty) and then into the reader's own buffer. Does
+  /// not wait.
   Received receive(std::span<std::byte> payload_rest) noexcept;
 
  private:
-  static constexpr std::size_t capacity = 32 * 1024;       // bytes: a thousand headers, or seven 4 KiB WRITEs
-  static constexpr std::size_t large_payload = 32 * 1024;  // bytes: from here on not worth reading ahead behind it
+  static constexpr std::size_t capacity =
+      32 * 1024;  // bytes: a thousand headers, or seven 4 KiB WRITEs
+  static constexpr std::size_t large_payload =
+      32 * 1024;  // bytes: from here on not worth reading ahead behind it
 
   Stream& stream_;
   std::size_t begin_ = 0;

@@ -1,6 +1,6 @@
 #pragma once
-// A slot: one request's place in a lane. It exists before the request arrives, coroutine and all; a lane without a free
-// slot does not receive.
+// A slot: one request's place in a lane. It exists before the request arrives, coroutine and all; a
+// lane without a free slot does not receive.
 
 #include <coroutine>
 #include <cstddef>
@@ -14,12 +14,12 @@ namespace nbdring {
 
 struct Slot {
   Request request{};
-  std::span<std::byte> buffer;            // of the lane's arena; empty for commands without a payload
-  ReplyHeader header{};                   // what answers the request...
-  std::span<const std::byte> payload;     // ...and follows the header
-  Clock::time_point arrived;              // when its header was received
-  std::coroutine_handle<> waiting;        // its coroutine, between requests
-  Slot* next = nullptr;                   // in the list of free slots
+  std::span<std::byte> buffer;         // of the lane's arena; empty for commands without a payload
+  ReplyHeader header{};                // what answers the request...
+  std::span<const std::byte> payload;  // ...and follows the header
+  Clock::time_point arrived;           // when its header was received
+  std::coroutine_handle<> waiting;     // its coroutine, between requests
+  Slot* next = nullptr;                // in the list of free slots
 };
 
 }  // namespace nbdring

@@ -9,7 +9,8 @@ std::uint64_t percentile(const std::array<std::uint64_t, LatencyHistogram::bucke
                          double percent) {
   const std::uint64_t total = std::accumulate(sum.begin(), sum.end(), std::uint64_t{0});
   if (total == 0) return 0;
-  const auto rank = static_cast<std::uint64_t>(std::ceil(static_cast<double>(total) * percent / 100));
+  const auto rank =
+      static_cast<std::uint64_t>(std::ceil(static_cast<double>(total) * percent / 100));
   std::uint64_t seen = 0;
   for (std::size_t i = 0; i < sum.size(); ++i) {
     seen += sum[i];

@@ -1,6 +1,6 @@
 #pragma once
-// What a lane counts. One writer, the lane's thread; any thread may read at any time. Counters are relaxed atomics that
-// only one thread adds to, so counting costs a load and a store.
+// What a lane counts. One writer, the lane's thread; any thread may read at any time. Counters are
+// relaxed atomics that only one thread adds to, so counting costs a load and a store.
 
 #include <array>
 #include <atomic>
@@ -58,7 +58,8 @@ class LatencyHistogram {
 };
 
 /// The percentile (0 to 100) of a sum of histograms, in nanoseconds; 0 where nothing was counted.
-std::uint64_t percentile(const std::array<std::uint64_t, LatencyHistogram::buckets>& sum, double percent);
+std::uint64_t percentile(const std::array<std::uint64_t, LatencyHistogram::buckets>& sum,
+                         double percent);
 
 enum class StatsCommand : std::uint8_t { read, write, flush, trim, write_zeroes, block_status };
 inline constexpr std::size_t stats_commands = 6;

@@ -13,7 +13,8 @@ void fail_errno(FailureKind kind, std::string_view action, int error) {
 }
 
 void ensure_failed(const char* condition, const char* file, int line) noexcept {
-  std::fprintf(stderr, "nbdring: internal error: %s does not hold (%s:%d)\n", condition, file, line);
+  std::fprintf(stderr, "nbdring: internal error: %s does not hold (%s:%d)\n", condition, file,
+               line);
   std::abort();
 }
 

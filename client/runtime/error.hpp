@@ -1,9 +1,10 @@
 #pragma once
 // The three words for the three kinds of failure.
 //
-//   Status      a value on the data path: a request always gets a reply, so a failure travels to it as an errno.
-//   Failure     an exception at start-up and in the command line: one line for the user, caught once, in main.
-//   ENSURE      a programmer's error: stays on in release builds, prints where, aborts.
+//   Status      a value on the data path: a request always gets a reply, so a failure travels to it
+//   as an errno. Failure     an exception at start-up and in the command line: one line for the
+//   user, caught once, in main. ENSURE      a programmer's error: stays on in release builds,
+//   prints where, aborts.
 
 #include <cerrno>
 #include <stdexcept>
@@ -29,7 +30,8 @@ class [[nodiscard]] Status {
   int error_ = 0;
 };
 
-/// What a start-up failure means to a script; the values are the program's exit codes (interface.md).
+/// What a start-up failure means to a script; the values are the program's exit codes
+/// (interface.md).
 enum class FailureKind {
   failed = 1,
   usage = 2,
@@ -40,7 +42,8 @@ enum class FailureKind {
   cannot_attach = 7,
 };
 
-/// A start-up failure. The text is the whole line that the user reads: what failed, with which value, what to do.
+/// A start-up failure. The text is the whole line that the user reads: what failed, with which
+/// value, what to do.
 class Failure : public std::runtime_error {
  public:
   Failure(FailureKind kind, const std::string& text) : std::runtime_error(text), kind_(kind) {}

@@ -1,9 +1,10 @@
 #pragma once
 // Memory for coroutine frames, so that calling a Task on the data path does not call malloc.
 //
-// One pool belongs to one loop and is used by its thread only. Frames are cut from a slab that exists from the start; a
-// frame that ends goes to the free list of its size and is the next one given out. When the slab is used up the pool
-// falls back to operator new and counts it: a test holds that count at zero while requests flow.
+// One pool belongs to one loop and is used by its thread only. Frames are cut from a slab that
+// exists from the start; a frame that ends goes to the free list of its size and is the next one
+// given out. When the slab is used up the pool falls back to operator new and counts it: a test
+// holds that count at zero while requests flow.
 
 #include <array>
 #include <concepts>
@@ -51,7 +52,8 @@ class FramePool {
   std::uint64_t alive_ = 0;
 };
 
-/// What a coroutine needs among its arguments (or as *this): something that knows the pool of its thread.
+/// What a coroutine needs among its arguments (or as *this): something that knows the pool of its
+/// thread.
 template <typename T>
 concept HasFrames = requires(T& t) {
   { t.frames() } -> std::same_as<FramePool&>;

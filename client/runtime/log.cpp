@@ -53,7 +53,8 @@ void Log::write(LogLevel level, std::string_view message, Fields fields) {
   if (!shows(level)) return;
   std::string line;
   if (format_ == LogFormat::json) {
-    line = "{\"time\":\"" + now_text() + "\",\"level\":\"" + std::string(name_of(level)) + "\",\"message\":";
+    line = "{\"time\":\"" + now_text() + "\",\"level\":\"" + std::string(name_of(level)) +
+           "\",\"message\":";
     append_quoted(line, message);
     for (const auto& [key, value] : fields) {
       line += ',';

@@ -1,7 +1,8 @@
 #pragma once
-// What the program says while it runs: one line per event on standard error, as text or as JSON, each written by one
-// write(2) so that threads never mix their lines. Created in main, passed by reference. Never used on the data path: a
-// device may hold the very file system that the log is written to.
+// What the program says while it runs: one line per event on standard error, as text or as JSON,
+// each written by one write(2) so that threads never mix their lines. Created in main, passed by
+// reference. Never used on the data path: a device may hold the very file system that the log is
+// written to.
 
 #include <initializer_list>
 #include <string>
@@ -19,10 +20,18 @@ class Log {
 
   Log(LogLevel level, LogFormat format, int fd = 2) : level_(level), format_(format), fd_(fd) {}
 
-  void error(std::string_view message, Fields fields = {}) { write(LogLevel::error, message, fields); }
-  void warning(std::string_view message, Fields fields = {}) { write(LogLevel::warning, message, fields); }
-  void info(std::string_view message, Fields fields = {}) { write(LogLevel::info, message, fields); }
-  void debug(std::string_view message, Fields fields = {}) { write(LogLevel::debug, message, fields); }
+  void error(std::string_view message, Fields fields = {}) {
+    write(LogLevel::error, message, fields);
+  }
+  void warning(std::string_view message, Fields fields = {}) {
+    write(LogLevel::warning, message, fields);
+  }
+  void info(std::string_view message, Fields fields = {}) {
+    write(LogLevel::info, message, fields);
+  }
+  void debug(std::string_view message, Fields fields = {}) {
+    write(LogLevel::debug, message, fields);
+  }
 
   bool shows(LogLevel level) const { return level <= level_; }
 

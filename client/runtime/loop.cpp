@@ -15,7 +15,8 @@
 namespace nbdring {
 namespace {
 
-// Ring fd, eventfd and one per waited-for socket. A lane waits for one or two; the front end's loop for a few more.
+// Ring fd, eventfd and one per waited-for socket. A lane waits for one or two; the front end's loop
+// for a few more.
 constexpr std::size_t poll_sets_max = 64;
 
 // user_data of completions that nobody awaits.
@@ -26,11 +27,14 @@ constexpr std::uint64_t wake_up = 1;
   std::string why = "io_uring cannot be used here: " + error_text(error);
   if (error == ENOSYS) why += "; this kernel has no io_uring, Linux 6.1 or newer is needed";
   if (error == EPERM) {
-    why += "; it is switched off: see `sysctl kernel.io_uring_disabled` (0 allows it) or the seccomp filter "
-           "of this container";
+    why +=
+        "; it is switched off: see `sysctl kernel.io_uring_disabled` (0 allows it) or the seccomp "
+        "filter "
+        "of this container";
   }
   if (error == EINVAL) {
-    why += "; this kernel has no SINGLE_ISSUER and DEFER_TASKRUN rings, Linux 6.1 or newer is needed";
+    why +=
+        "; this kernel has no SINGLE_ISSUER and DEFER_TASKRUN rings, Linux 6.1 or newer is needed";
   }
   if (error == ENOMEM) why += "; raise the limit on locked memory (ulimit -l)";
   throw Failure(FailureKind::cannot_attach, why);
@@ -41,8 +45,8 @@ constexpr std::uint64_t wake_up = 1;
 struct Loop::Ring {
   explicit Ring(unsigned entries) {
     io_uring_params parameters{};
-    parameters.flags = IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN | IORING_SETUP_CLAMP |
-                       IORING_SETUP_SUBMIT_ALL;
+    parameters.flags = IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN |
+                       IORING_SETUP_CLAMP | IORING_SETUP_SUBMIT_ALL;
     const int result = io_uring_queue_init_params(entries, &ring, &parameters);
     if (result < 0) explain_missing_ring(-result);
     // Saves a table look-up per system call; a kernel that refuses it works all the same.
@@ -232,7 +236,8 @@ void Loop::turn() {
   resume_completed();
 }
 
-// Nothing but readiness to wait for. What is armed in the ring stays there: the ring's own descriptor tells.
+// Nothing but readiness to wait for. What is armed in the ring stays there: the ring's own
+// descriptor tells.
 void Loop::wait_in_poll() {
   std::array<pollfd, poll_sets_max> sets;
   std::size_t count = 0;
@@ -270,8 +275,8 @@ void Loop::wait_in_ring() {
   const int milliseconds = milliseconds_to_next_timer();
   io_uring_cqe* first = nullptr;
   __kernel_timespec timeout{milliseconds / 1000, (milliseconds % 1000) * 1'000'000LL};
-  const int result = io_uring_submit_and_wait_timeout(&ring_->ring, &first, 1,
-                                                      milliseconds < 0 ? nullptr : &timeout, nullptr);
+  const int result = io_uring_submit_and_wait_timeout(
+      &ring_->ring, &first, 1, milliseconds < 0 ? nullptr : &timeout, nullptr);
   ENSURE(result >= 0 || result == -ETIME || result == -EINTR || result == -EAGAIN ||
          result == -EBUSY);
 }
@@ -279,7 +284,8 @@ void Loop::wait_in_ring() {
 // Phase one: take every completion out of the ring, resume nothing.
 void Loop::collect() {
   if (in_flight_ == 0 && armed_ == 0 && !wake_armed_) return;
-  // With DEFER_TASKRUN nothing completes until the thread asks for events (liburing 2.3: no helper submits as well).
+  // With DEFER_TASKRUN nothing completes until the thread asks for events (liburing 2.3: no helper
+  // submits as well).
   if (io_uring_sq_ready(&ring_->ring) > 0) io_uring_submit(&ring_->ring);
   if (io_uring_cq_ready(&ring_->ring) == 0) io_uring_get_events(&ring_->ring);
   unsigned head = 0;

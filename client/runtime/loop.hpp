@@ -1,17 +1,19 @@
 #pragma once
 // The event loop: one io_uring, one thread. The only user of liburing.
 //
-// How it works. A turn has four parts. (1) The turn-end hooks run: what the tasks gathered (replies) goes out in one
-// system call. (2) The loop waits. (3) All completions are collected, and only then (4) their coroutines are resumed, so
-// that resuming never happens inside the ring's own iteration and the stack stays flat.
+// How it works. A turn has four parts. (1) The turn-end hooks run: what the tasks gathered
+// (replies) goes out in one system call. (2) The loop waits. (3) All completions are collected, and
+// only then (4) their coroutines are resumed, so that resuming never happens inside the ring's own
+// iteration and the stack stays flat.
 //
-// Two ways to wait. While an operation is in flight in the ring, the loop waits in the ring, with the sockets' readiness
-// armed there too. While only sockets are waited for, it waits in poll(2): at depth 1 a ring receive costs a poll arm, a
-// wake, task work and a retry, which is several microseconds dearer (bench/README.md). Who awaits
-// readable() cannot tell the difference.
+// Two ways to wait. While an operation is in flight in the ring, the loop waits in the ring, with
+// the sockets' readiness armed there too. While only sockets are waited for, it waits in poll(2):
+// at depth 1 a ring receive costs a poll arm, a wake, task work and a retry, which is several
+// microseconds dearer (bench/README.md). Who awaits readable() cannot tell the difference.
 //
-// Rings are created with SINGLE_ISSUER and DEFER_TASKRUN (Linux 6.1): no completion interrupts the thread, all of them
-// run when it asks. So a Loop is made, run and destroyed by one thread. Only post() may be called by others.
+// Rings are created with SINGLE_ISSUER and DEFER_TASKRUN (Linux 6.1): no completion interrupts the
+// thread, all of them run when it asks. So a Loop is made, run and destroyed by one thread. Only
+// post() may be called by others.
 
 #include <atomic>
 #include <cstdint>
@@ -27,13 +29,12 @@
 
 namespace nbdring {
 
-/// What one thread tells another's loop. The sender keeps it alive until deliver() ran on the loop's thread.
+/// What one thread tells another's loop. The sender keeps it alive until deliver() ran on the
+/// loop's thread.
 class Message {
  public:
+  virtual ~Message() = default;
   virtual void deliver() noexcept = 0;
-
- protected:
-  ~Message() = default;
 
  private:
   friend class Loop;
@@ -46,23 +47,22 @@ class TurnEnd {
   explicit TurnEnd(Loop& loop);
   TurnEnd(const TurnEnd&) = delete;
   TurnEnd& operator=(const TurnEnd&) = delete;
+  virtual ~TurnEnd();
   virtual void turn_ended() noexcept = 0;
-
- protected:
-  ~TurnEnd();
 
  private:
   Loop& loop_;
 };
 
 struct LoopOptions {
-  unsigned entries = 256;                  // of the submission queue; more are submitted in several calls
-  std::size_t frame_slab = 256 * 1024;     // bytes for coroutine frames
+  unsigned entries = 256;  // of the submission queue; more are submitted in several calls
+  std::size_t frame_slab = 256 * 1024;  // bytes for coroutine frames
 };
 
 class Loop {
  public:
-  /// Throws Failure (cannot_attach) where this kernel or its policy has no usable io_uring, saying which part.
+  /// Throws Failure (cannot_attach) where this kernel or its policy has no usable io_uring, saying
+  /// which part.
   explicit Loop(const LoopOptions& options = {});
   ~Loop();
   Loop(const Loop&) = delete;
@@ -76,7 +76,8 @@ class Loop {
   /// Any thread. The message is delivered on the loop's thread, in the order of posting.
   void post(Message& message) noexcept;
 
-  // Operations of the ring. Buffers and descriptors stay alive until the operation ends. Results: count or -errno.
+  // Operations of the ring. Buffers and descriptors stay alive until the operation ends. Results:
+  // count or -errno.
   Operation read(int fd, std::span<std::byte> buffer, std::uint64_t offset, int rwf = 0);
   Operation write(int fd, std::span<const std::byte> buffer, std::uint64_t offset, int rwf = 0);
   Operation fdatasync(int fd);
@@ -121,14 +122,14 @@ class Loop {
 
   FramePool frames_;
   std::unique_ptr<Ring> ring_;
-  FileDescriptor wake_;                    // eventfd: post() writes, the loop reads
-  std::atomic<Message*> inbox_{nullptr};   // newest first
-  std::uint64_t in_flight_ = 0;            // in the ring, readiness waits not counted
-  std::uint64_t armed_ = 0;                // readiness waits that are in the ring
-  bool wake_armed_ = false;                // the eventfd's own wait is in the ring
-  bool woken_ = false;                     // the eventfd has been written
-  List readiness_;                         // waits that are not in the ring (yet)
-  List completed_;                         // results are there, to be resumed
+  FileDescriptor wake_;                   // eventfd: post() writes, the loop reads
+  std::atomic<Message*> inbox_{nullptr};  // newest first
+  std::uint64_t in_flight_ = 0;           // in the ring, readiness waits not counted
+  std::uint64_t armed_ = 0;               // readiness waits that are in the ring
+  bool wake_armed_ = false;               // the eventfd's own wait is in the ring
+  bool woken_ = false;                    // the eventfd has been written
+  List readiness_;                        // waits that are not in the ring (yet)
+  List completed_;                        // results are there, to be resumed
   std::vector<TurnEnd*> turn_ends_;
   Timer* first_timer_ = nullptr;
 };

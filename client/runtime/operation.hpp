@@ -1,9 +1,10 @@
 #pragma once
-// One thing that the kernel was asked to do, as an awaiter: it lives in the frame of the coroutine that awaits it, and its
-// address is what the ring's completion carries. So an operation costs no allocation and no table.
+// One thing that the kernel was asked to do, as an awaiter: it lives in the frame of the coroutine
+// that awaits it, and its address is what the ring's completion carries. So an operation costs no
+// allocation and no table.
 //
-// Made by the functions of Loop (loop.read(...)), awaited at once, never copied or moved. The result is what the system
-// call would return: a count, or a negative errno.
+// Made by the functions of Loop (loop.read(...)), awaited at once, never copied or moved. The
+// result is what the system call would return: a count, or a negative errno.
 
 #include <coroutine>
 #include <cstdint>
@@ -18,14 +19,15 @@ class Operation {
  public:
   enum class Kind : std::uint8_t { read, write, fsync, fallocate, accept, poll };
 
-  /// What the kind needs; the rest stays 0. loop.cpp turns it into a submission entry in one switch.
+  /// What the kind needs; the rest stays 0. loop.cpp turns it into a submission entry in one
+  /// switch.
   struct Arguments {
     int fd = -1;
     void* address = nullptr;
     std::uint32_t length = 0;
-    std::uint64_t offset = 0;        // bytes; fallocate: where
-    std::uint64_t extent = 0;        // bytes; fallocate: how much
-    std::uint32_t flags = 0;         // RWF_*, fsync flags, fallocate mode, accept flags or poll events
+    std::uint64_t offset = 0;  // bytes; fallocate: where
+    std::uint64_t extent = 0;  // bytes; fallocate: how much
+    std::uint32_t flags = 0;   // RWF_*, fsync flags, fallocate mode, accept flags or poll events
   };
 
   Operation(Loop& loop, Kind kind, const Arguments& arguments)

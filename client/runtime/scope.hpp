@@ -1,9 +1,9 @@
 #pragma once
 // Structured concurrency: a Scope is where tasks run side by side, and nothing outlives it.
 //
-// spawn() starts a task at once; join() ends when every spawned task has ended. Whoever owns the scope awaits join()
-// before the scope dies: its destructor holds that. A spawned task has no awaiter that could catch, so an exception out of
-// it is a programmer's error. One loop's thread.
+// spawn() starts a task at once; join() ends when every spawned task has ended. Whoever owns the
+// scope awaits join() before the scope dies: its destructor holds that. A spawned task has no
+// awaiter that could catch, so an exception out of it is a programmer's error. One loop's thread.
 
 #include <coroutine>
 #include <cstddef>

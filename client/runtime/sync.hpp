@@ -8,8 +8,8 @@
 
 namespace nbdring {
 
-/// A flag that tasks await and others raise. It stays raised until lower(). raise() resumes the waiters at once, in the
-/// caller's stack: raise it last.
+/// A flag that tasks await and others raise. It stays raised until lower(). raise() resumes the
+/// waiters at once, in the caller's stack: raise it last.
 class Event {
  public:
   Event() = default;

@@ -1,12 +1,14 @@
 #pragma once
 // Task<T>: a coroutine that starts when it is awaited and resumes its awaiter when it ends.
 //
-// A task runs on one loop's thread. Its frame comes from that loop's FramePool, which the promise finds among the
-// coroutine's own arguments (*this included): each coroutine is a member of, or takes, something with frames().
-// The owner of a Task owns the coroutine; destroying a task that has begun and not ended is a programmer's error.
+// A task runs on one loop's thread. Its frame comes from that loop's FramePool, which the promise
+// finds among the coroutine's own arguments (*this included): each coroutine is a member of, or
+// takes, something with frames(). The owner of a Task owns the coroutine; destroying a task that
+// has begun and not ended is a programmer's error.
 //
-// GCC 12 miscompiles several shapes of co_await without a word. tools/check_coroutines.py holds the four that are safe;
-// tests/client/runtime/task_test.cpp runs them with a type that counts its copies.
+// GCC 12 miscompiles several shapes of co_await without a word. tools/check_coroutines.py holds the
+// four that are safe; tests/client/runtime/task_test.cpp runs them with a type that counts its
+// copies.
 
 #include <coroutine>
 #include <exception>
@@ -26,7 +28,8 @@ FramePool& pool_among(First& first, Rest&... rest) {
   if constexpr (HasFrames<First>) {
     return first.frames();
   } else {
-    static_assert(sizeof...(Rest) > 0, "a coroutine needs an argument (or *this) that has frames()");
+    static_assert(sizeof...(Rest) > 0,
+                  "a coroutine needs an argument (or *this) that has frames()");
     return pool_among(rest...);
   }
 }

@@ -47,7 +47,8 @@ void Loop::expire_timers() {
 
 int Loop::milliseconds_to_next_timer() const {
   if (first_timer_ == nullptr) return -1;
-  const auto left = std::chrono::ceil<std::chrono::milliseconds>(first_timer_->when_ - Clock::now());
+  const auto left =
+      std::chrono::ceil<std::chrono::milliseconds>(first_timer_->when_ - Clock::now());
   constexpr std::chrono::milliseconds longest{60'000};
   return static_cast<int>(std::clamp(left, std::chrono::milliseconds(0), longest).count());
 }

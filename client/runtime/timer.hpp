@@ -12,7 +12,8 @@ using Clock = std::chrono::steady_clock;
 
 class Loop;
 
-/// Calls expired() once, on the loop's thread, when its time has come; destroyed or stopped before, it never does.
+/// Calls expired() once, on the loop's thread, when its time has come; destroyed or stopped before,
+/// it never does.
 class Timer {
  public:
   Timer(Loop& loop, Clock::time_point when);

@@ -1,10 +1,10 @@
 #pragma once
-// Ordered bytes both ways: a socket now, TLS and a websocket over another stream later. The engine and the protocol know
-// only this.
+// Ordered bytes both ways: a socket now, TLS and a websocket over another stream later. The engine
+// and the protocol know only this.
 //
-// receive() and send() never wait. Who gets -EAGAIN awaits readable() or writable() and tries again; so a stream over a
-// stream needs no coroutine of its own. One task receives, one sends, both on the loop's thread; shut_down() may be
-// called by any thread.
+// receive() and send() never wait. Who gets -EAGAIN awaits readable() or writable() and tries
+// again; so a stream over a stream needs no coroutine of its own. One task receives, one sends,
+// both on the loop's thread; shut_down() may be called by any thread.
 
 #include <sys/types.h>
 #include <sys/uio.h>
@@ -20,7 +20,8 @@ class Stream {
  public:
   virtual ~Stream() = default;
 
-  /// Fills the buffers in their order with what is there. Bytes, 0 at the end of the stream, -EAGAIN, or -errno.
+  /// Fills the buffers in their order with what is there. Bytes, 0 at the end of the stream,
+  /// -EAGAIN, or -errno.
   virtual ssize_t receive(std::span<iovec> buffers) noexcept = 0;
 
   /// Sends what fits. Bytes, -EAGAIN, or -errno.

@@ -79,7 +79,9 @@ TEST(Loop, WaitsForSeveralSocketsWithoutTheRing) {
   EXPECT_NE(second, 0);
 }
 
-Task<void> accept_one(Loop& loop, int listener, int& result) { result = co_await loop.accept(listener); }
+Task<void> accept_one(Loop& loop, int listener, int& result) {
+  result = co_await loop.accept(listener);
+}
 
 Task<void> wait_while_ring_is_busy(Loop& loop, int listener, int fd, int& accepted, int& events) {
   Scope scope(loop.frames());
@@ -97,7 +99,8 @@ TEST(Loop, WaitsForASocketInTheRingWhileAnOperationIsInFlight) {
   SocketPair pair;
   const FileDescriptor listener(::socket(AF_UNIX, SOCK_STREAM, 0));
   const sockaddr_storage any{AF_UNIX, {}, {}};
-  ASSERT_EQ(::bind(listener.get(), reinterpret_cast<const sockaddr*>(&any), sizeof(sa_family_t)), 0);
+  ASSERT_EQ(::bind(listener.get(), reinterpret_cast<const sockaddr*>(&any), sizeof(sa_family_t)),
+            0);
   ASSERT_EQ(::listen(listener.get(), 1), 0);
   std::thread later([&pair] {
     std::this_thread::sleep_for(milliseconds(20));

@@ -1,5 +1,6 @@
-// The canary for GCC 12's coroutine miscompiles: the four allowed shapes of co_await, run with a type that counts its
-// copies and deaths, so that a compiler that breaks one of them is noticed here and not on somebody's disk.
+// The canary for GCC 12's coroutine miscompiles: the four allowed shapes of co_await, run with a
+// type that counts its copies and deaths, so that a compiler that breaks one of them is noticed
+// here and not on somebody's disk.
 #include "client/runtime/task.hpp"
 
 #include <gtest/gtest.h>
