@@ -26,8 +26,9 @@ inline constexpr std::uint32_t largest_minimum_block =
     64 * 1024;  // "Size constraints": minimum's own limit
 inline constexpr std::uint64_t largest_export =
     INT64_MAX;  // ours: what off_t and the block layer can address
-inline constexpr std::uint32_t drained_write_max =
-    2 * default_maximum_payload;  // ours: beyond it a WRITE is no mistake
+// A refused WRITE's payload is skipped up to here; a longer one means that the stream is out of
+// step.
+inline constexpr std::uint32_t drained_write_max = 2 * default_maximum_payload;  // ours
 
 // --- "Fixed newstyle negotiation"
 // ---------------------------------------------------------------------------------
