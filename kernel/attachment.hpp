@@ -1,9 +1,11 @@
 #pragma once
-// A device of the driver, attached: CONNECT at the start, DISCONNECT at the end, and in between nothing: the driver talks
-// to the lanes over the socketpairs. See ARCHITECTURE.md, "What the driver does", for why each step is as it is.
+// A device of the driver, attached: CONNECT at the start, DISCONNECT at the end, and in between
+// nothing: the driver talks to the lanes over the socketpairs. See ARCHITECTURE.md, "What the
+// driver does", for why each step is as it is.
 //
-// Used by the front end's thread, never by a lane's: the driver's answers may need the lanes to serve. Every netlink call
-// runs on a thread of its own with a deadline (a hung one holds the kernel's genl_mutex). Failures are Failure exceptions.
+// Used by the front end's thread, never by a lane's: the driver's answers may need the lanes to
+// serve. Every netlink call runs on a thread of its own with a deadline (a hung one holds the
+// kernel's genl_mutex). Failures are Failure exceptions.
 
 #include <chrono>
 #include <cstdint>
@@ -19,18 +21,22 @@
 namespace nbdring {
 
 struct AttachOptions {
-  std::optional<std::uint32_t> index;       // /dev/nbdN; none: a free one
-  unsigned connections = 2;                 // 1 to 16
-  std::uint32_t block_size = 512;           // bytes: power of two, 512 to the page size
-  std::chrono::seconds timeout{30};         // of a request, in the driver; never 0
-  std::chrono::seconds recovery_window{30}; // how long I/O waits when every connection is dead
-  std::string identifier;                   // shown in /sys/block/nbdN/backend
+  std::optional<std::uint32_t> index;        // /dev/nbdN; none: a free one
+  unsigned connections = 2;                  // 1 to 16
+  std::uint32_t block_size = 512;            // bytes: power of two, 512 to the page size
+  std::chrono::seconds timeout{30};          // of a request, in the driver; never 0
+  std::chrono::seconds recovery_window{30};  // how long I/O waits when every connection is dead
+  std::string identifier;                    // shown in /sys/block/nbdN/backend
+  std::uint32_t request_size_max = 1
+                                   << 20;  // bytes of one READ or WRITE: what the lanes' slots hold
 };
 
 class Attachment {
  public:
-  /// Loads the module where it is missing and makes the socketpairs; nothing is attached yet. The lanes' ends are taken
-  /// with take_lane_sockets() and must be served before connect().
+  /// Loads the module where it is missing and makes the socketpairs; nothing is attached yet. The
+  /// lanes' ends are taken with take_lane_sockets() and must be served before connect(). The device
+  /// has whole blocks only: what follows the last whole block of the export (5000 bytes: 392 of
+  /// them) cannot be reached through it, and the log says so.
   Attachment(const Export& about, const AttachOptions& options, Log& log);
   ~Attachment();  // a device that is still attached is disconnected, within its deadline
   Attachment(const Attachment&) = delete;
@@ -38,15 +44,16 @@ class Attachment {
 
   std::vector<FileDescriptor> take_lane_sockets();
 
-  /// CONNECT (retrying EBUSY while udev probes), queue settings, and the wait until the device can be used: size set,
-  /// first open done, partitions scanned. Throws after undoing what it did.
+  /// CONNECT (retrying EBUSY while udev probes), queue settings, and the wait until the device can
+  /// be used: size set, first open done, partitions scanned. Throws after undoing what it did.
   void connect(std::chrono::milliseconds deadline);
 
   std::uint32_t index() const;
   std::string path() const;  // "/dev/nbdN"
 
-  /// DISCONNECT and the wait for its end; always returns within the deadline plus a second. False: the driver still
-  /// holds the device (somebody has it open), or netlink did not answer; the log says which.
+  /// DISCONNECT and the wait for its end; always returns within the deadline plus a second. False:
+  /// the driver still holds the device (somebody has it open), or netlink did not answer; the log
+  /// says which.
   bool disconnect(std::chrono::milliseconds deadline);
 
  private:

@@ -1,0 +1,35 @@
+#pragma once
+// The end of a device, also of one whose engine is dead: DISCONNECT, and the wait until the driver
+// has let go.
+//
+// The driver never asks whether somebody still uses the device: what is in flight fails with EIO.
+// Ask users_of() first.
+
+#include <chrono>
+#include <cstdint>
+#include <string>
+
+#include "client/runtime/log.hpp"
+#include "kernel/deadline.hpp"
+#include "kernel/netlink.hpp"
+#include "kernel/sysfs.hpp"
+
+namespace nbdring {
+
+struct DisconnectTarget {
+  std::uint32_t index = 0;
+  std::string identifier;  // as given to CONNECT
+  bool destroyed = false;  // CONNECT asked for destroy_on_disconnect: the device goes away
+};
+
+/// On an open channel. True when the driver has let go of the device; false when somebody has it
+/// open (it goes with the last one) or netlink did not answer. The log says which. Ends by the
+/// deadline.
+bool disconnect_device(Netlink& netlink, const DisconnectTarget& target, Deadline deadline,
+                       Log& log);
+
+/// Disconnects a device of which only the index is known. True also when it was not attached.
+/// Failure (cannot_attach) where this user may not.
+bool disconnect_index(std::uint32_t index, std::chrono::milliseconds deadline, Log& log);
+
+}  // namespace nbdring
