@@ -13,8 +13,7 @@ namespace nbdring::nbd {
 
 inline constexpr std::uint16_t default_port = 10809;  // TCP and vsock; registered with IANA
 
-// --- Limits
-// -------------------------------------------------------------------------------------------------------
+// --- Limits ---
 
 inline constexpr std::uint32_t string_bytes_max = 4096;  // "Values": names, descriptions, queries
 inline constexpr std::uint32_t option_bytes_max =
@@ -30,8 +29,7 @@ inline constexpr std::uint64_t largest_export =
 // step.
 inline constexpr std::uint32_t drained_write_max = 2 * default_maximum_payload;  // ours
 
-// --- "Fixed newstyle negotiation"
-// ---------------------------------------------------------------------------------
+// --- "Fixed newstyle negotiation" ---
 
 inline constexpr std::uint64_t init_passwd = 0x4e42444d41474943;  // "NBDMAGIC"
 inline constexpr std::uint64_t ihaveopt =
@@ -147,8 +145,7 @@ inline constexpr char base_allocation[] = "base:allocation";
 inline constexpr std::uint32_t extent_hole = 1 << 0;  // NBD_STATE_HOLE
 inline constexpr std::uint32_t extent_zero = 1 << 1;  // NBD_STATE_ZERO
 
-// --- "Transmission phase"
-// -----------------------------------------------------------------------------------------
+// --- "Transmission phase" ---
 
 inline constexpr std::uint32_t request_magic = 0x25609513;
 inline constexpr std::uint32_t simple_reply_magic = 0x67446698;
