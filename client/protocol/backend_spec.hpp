@@ -23,8 +23,8 @@ struct FileSpec {
 
   std::string path;
   Cache cache = Cache::writeback;
-  std::uint64_t offset = 0;           // bytes
-  std::optional<std::uint64_t> size;  // bytes, more than 0; none: to the end
+  std::uint64_t offset = 0;             // bytes
+  std::optional<std::uint64_t> size{};  // bytes, more than 0; none: to the end
   bool read_only = false;
 };
 
