@@ -76,12 +76,12 @@ struct ShowText {
   std::string text;
 };
 
-using Command = std::variant<AttachCommand, DetachCommand, ListCommand, StatusCommand, ServeCommand,
+using AnyCommand = std::variant<AttachCommand, DetachCommand, ListCommand, StatusCommand, ServeCommand,
                              DoctorCommand, ShowText>;
 
 struct Invocation {
   CommonOptions common;
-  Command command;
+  AnyCommand command;
 };
 
 /// arguments[0] is the program's name.

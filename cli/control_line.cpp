@@ -1,0 +1,72 @@
+// The lines of the control protocol as JSON, both ways.
+
+#include <nlohmann/json.hpp>
+
+#include "cli/control.hpp"
+#include "client/runtime/error.hpp"
+
+namespace nbdring {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+std::string text_of(const Json& json) {
+  return json.dump(-1, ' ', false, Json::error_handler_t::replace);
+}
+
+[[noreturn]] void refuse(const std::string& what) {
+  throw Failure(FailureKind::failed, "the control protocol was broken: " + what);
+}
+
+Json object_from(const std::string& line) {
+  const Json json = Json::parse(line, nullptr, false);
+  if (!json.is_object()) refuse("not a JSON object");
+  return json;
+}
+
+}  // namespace
+
+std::string to_line(const ControlRequest& request) {
+  Json json;
+  const bool is_detach = request.command == ControlRequest::Command::detach;
+  json["command"] = is_detach ? "detach" : "status";
+  if (is_detach) json["force"] = request.force;
+  return text_of(json);
+}
+
+std::string to_line(const ControlReply& reply) {
+  Json json;
+  json["exit"] = reply.exit_code;
+  if (!reply.error.empty()) json["error"] = reply.error;
+  if (!reply.body.empty()) json["body"] = Json::parse(reply.body);
+  return text_of(json);
+}
+
+ControlRequest parse_control_request(const std::string& line) {
+  const Json json = object_from(line);
+  try {
+    const auto command = json.at("command").get<std::string>();
+    if (command == "status") return {ControlRequest::Command::status, false};
+    if (command == "detach") {
+      return {ControlRequest::Command::detach, json.at("force").get<bool>()};
+    }
+  } catch (const nlohmann::json::exception& error) {
+    refuse(error.what());
+  }
+  refuse("no such command");
+}
+
+ControlReply parse_control_reply(const std::string& line) {
+  const Json json = object_from(line);
+  try {
+    ControlReply reply;
+    reply.exit_code = json.at("exit").get<int>();
+    reply.error = json.value("error", "");
+    if (json.contains("body")) reply.body = json.at("body").dump();
+    return reply;
+  } catch (const nlohmann::json::exception& error) {
+    refuse(error.what());
+  }
+}
+
+}  // namespace nbdring

@@ -1,0 +1,65 @@
+#pragma once
+// What an engine counts about its device, as plain numbers of one moment. The engine collects it, the control protocol
+// carries it as JSON, report.hpp draws it.
+
+#include <array>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "cli/state.hpp"
+#include "client/engine/stats.hpp"
+
+namespace nbdring {
+
+/// Percentiles in nanoseconds, from a request's arrival to its reply's last byte.
+struct Latency {
+  std::uint64_t p50 = 0;
+  std::uint64_t p99 = 0;
+  std::uint64_t p999 = 0;
+  friend bool operator==(const Latency&, const Latency&) = default;
+};
+
+struct CommandStatus {
+  std::uint64_t requests = 0;  // answered, errors included
+  std::uint64_t bytes = 0;     // of the ranges that were asked for
+  std::uint64_t errors = 0;
+  Latency latency;
+  friend bool operator==(const CommandStatus&, const CommandStatus&) = default;
+};
+
+/// The commands that the driver sends, in the order in which they are shown. It never sends BLOCK_STATUS.
+inline constexpr std::array<StatsCommand, 5> driver_commands{
+    StatsCommand::read, StatsCommand::write, StatsCommand::flush, StatsCommand::trim,
+    StatsCommand::write_zeroes};
+using CommandStatuses = std::array<CommandStatus, driver_commands.size()>;
+
+struct LaneStatus {
+  std::string state;
+  std::uint64_t in_flight = 0;
+  std::uint64_t refused = 0;  // answered with an error before they reached the backend
+  CommandStatuses commands{};
+  CommandStatus all;          // of all commands together
+  friend bool operator==(const LaneStatus&, const LaneStatus&) = default;
+};
+
+struct DeviceStatus {
+  DeviceRecord record;
+  std::string state;         // "serving"; "degraded" when a lane has ended; "ended"
+  std::uint64_t uptime = 0;  // seconds
+  std::vector<LaneStatus> lanes;
+  LaneStatus total;          // over the lanes; its state is the device's
+  friend bool operator==(const DeviceStatus&, const DeviceStatus&) = default;
+};
+
+/// From the counters of the lanes. now: seconds since 1970.
+DeviceStatus collect_status(const DeviceRecord& record, const std::vector<const LaneStats*>& lanes,
+                            std::int64_t now);
+
+std::string to_json(const DeviceStatus& status);
+/// Nothing where the text is not what to_json() writes.
+std::optional<DeviceStatus> status_from_json(const std::string& text);
+
+}  // namespace nbdring

@@ -1,0 +1,47 @@
+// The JSON form of a DeviceRecord: in the record file, in the control protocol and in what `list --json` prints.
+
+#include <nlohmann/json.hpp>
+
+#include "cli/state.hpp"
+
+namespace nbdring {
+
+std::string to_json(const DeviceRecord& record) {
+  nlohmann::ordered_json json;
+  json["device"] = record.device();
+  json["index"] = record.index;
+  json["id"] = record.id;
+  json["name"] = record.name;
+  json["backend"] = record.backend;
+  json["size"] = record.size;
+  json["block_size"] = record.block_size;
+  json["read_only"] = record.read_only;
+  json["connections"] = record.connections;
+  json["pid"] = record.pid;
+  json["started"] = record.started;
+  // Names and paths are bytes: what is not UTF-8 is replaced, for JSON has no other words.
+  return json.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+}
+
+std::optional<DeviceRecord> record_from_json(const std::string& text) {
+  const auto json = nlohmann::json::parse(text, nullptr, false);
+  if (!json.is_object()) return std::nullopt;
+  try {
+    DeviceRecord record;
+    record.index = json.at("index").get<std::uint32_t>();
+    record.id = json.at("id").get<std::string>();
+    record.name = json.at("name").get<std::string>();
+    record.backend = json.at("backend").get<std::string>();
+    record.size = json.at("size").get<std::uint64_t>();
+    record.block_size = json.at("block_size").get<std::uint32_t>();
+    record.read_only = json.at("read_only").get<bool>();
+    record.connections = json.at("connections").get<unsigned>();
+    record.pid = json.at("pid").get<int>();
+    record.started = json.at("started").get<std::int64_t>();
+    return record;
+  } catch (const nlohmann::json::exception&) {
+    return std::nullopt;  // written by another version, or by nobody of ours
+  }
+}
+
+}  // namespace nbdring

@@ -1,0 +1,184 @@
+#include "cli/report.hpp"
+
+#include <array>
+#include <cstdio>
+#include <nlohmann/json.hpp>
+
+namespace nbdring {
+namespace {
+
+std::string padded(std::string text, std::size_t width, bool to_the_right) {
+  if (text.size() >= width) return text;
+  const std::string space(width - text.size(), ' ');
+  return to_the_right ? space + text : text + space;
+}
+
+/// Columns as wide as their widest cell. The first column and the last can be text, which stands to the left.
+class Table {
+ public:
+  explicit Table(std::vector<std::string> head, std::vector<bool> numbers)
+      : numbers_(std::move(numbers)) {
+    add(std::move(head));
+  }
+  void add(std::vector<std::string> row) { rows_.push_back(std::move(row)); }
+
+  std::string text() const {
+    std::vector<std::size_t> widths(numbers_.size(), 0);
+    for (const auto& row : rows_) {
+      for (std::size_t i = 0; i < widths.size(); ++i) widths[i] = std::max(widths[i], row[i].size());
+    }
+    std::string text;
+    for (const auto& row : rows_) {
+      std::string line;
+      for (std::size_t i = 0; i < widths.size(); ++i) {
+        line += (i == 0 ? "" : "  ") + padded(row[i], widths[i], numbers_[i]);
+      }
+      line.erase(line.find_last_not_of(' ') + 1);
+      text += line + "\n";
+    }
+    return text;
+  }
+
+ private:
+  std::vector<bool> numbers_;  // per column: stands to the right
+  std::vector<std::vector<std::string>> rows_;
+};
+
+std::string with_unit(double value, const char* unit) {
+  std::array<char, 32> text{};
+  std::snprintf(text.data(), text.size(), value < 10 ? "%.2f %s" : value < 100 ? "%.1f %s" : "%.0f %s",
+                value, unit);
+  return text.data();
+}
+
+// What a terminal must not get raw: names and paths are anybody's bytes.
+std::string shown(const std::string& text) {
+  std::string safe = text;
+  for (char& c : safe) {
+    if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f) c = '?';
+  }
+  return safe;
+}
+
+std::string latency_cell(const CommandStatus& command, std::uint64_t latency) {
+  return command.requests == 0 ? "-" : latency_text(latency);
+}
+
+std::string head_of(const DeviceStatus& status) {
+  const DeviceRecord& record = status.record;
+  std::string text = record.device() + "  " + status.state + "  " + bytes_text(record.size) +
+                     (record.read_only ? "  read-only" : "") + "  pid " +
+                     std::to_string(record.pid) + "  up " + duration_text(status.uptime) + "\n";
+  if (!record.name.empty()) text += "name     " + shown(record.name) + "\n";
+  text += "backend  " + shown(record.backend) + "\n";
+  if (record.id != record.backend) text += "id       " + shown(record.id) + "\n";
+  return text;
+}
+
+std::string command_table(const DeviceStatus& status) {
+  Table table({"COMMAND", "REQUESTS", "BYTES", "ERRORS", "P50", "P99", "P99.9"},
+              {false, true, true, true, true, true, true});
+  const auto add = [&table](const std::string& name, const CommandStatus& command) {
+    table.add({name, std::to_string(command.requests), bytes_text(command.bytes),
+               std::to_string(command.errors), latency_cell(command, command.latency.p50),
+               latency_cell(command, command.latency.p99),
+               latency_cell(command, command.latency.p999)});
+  };
+  for (std::size_t i = 0; i < driver_commands.size(); ++i) {
+    add(name_of(driver_commands[i]), status.total.commands[i]);
+  }
+  add("all", status.total.all);
+  return table.text();
+}
+
+std::string lane_table(const DeviceStatus& status) {
+  Table table({"LANE", "STATE", "IN FLIGHT", "REFUSED", "REQUESTS", "BYTES", "ERRORS", "P99"},
+              {true, false, true, true, true, true, true, true});
+  for (std::size_t i = 0; i < status.lanes.size(); ++i) {
+    const LaneStatus& lane = status.lanes[i];
+    table.add({std::to_string(i), lane.state, std::to_string(lane.in_flight),
+               std::to_string(lane.refused), std::to_string(lane.all.requests),
+               bytes_text(lane.all.bytes), std::to_string(lane.all.errors),
+               latency_cell(lane.all, lane.all.latency.p99)});
+  }
+  return table.text();
+}
+
+std::string rates_of(const DeviceStatus& status, const Earlier& before) {
+  const auto rate = [&before](std::uint64_t now, std::uint64_t then) {
+    return before.seconds > 0 && now > then ? static_cast<double>(now - then) / before.seconds : 0;
+  };
+  const LaneStatus& now = status.total;
+  const LaneStatus& then = before.status.total;
+  const auto requests = rate(now.all.requests, then.all.requests);
+  const auto read = rate(now.commands[0].bytes, then.commands[0].bytes);
+  const auto written = rate(now.commands[1].bytes, then.commands[1].bytes);
+  return "now      " + std::to_string(static_cast<std::uint64_t>(requests)) + " requests/s  read " +
+         bytes_text(static_cast<std::uint64_t>(read)) + "/s  write " +
+         bytes_text(static_cast<std::uint64_t>(written)) + "/s  in flight " +
+         std::to_string(now.in_flight) + "\n";
+}
+
+}  // namespace
+
+std::string bytes_text(std::uint64_t bytes) {
+  constexpr std::array<const char*, 6> units{"KiB", "MiB", "GiB", "TiB", "PiB", "EiB"};
+  if (bytes < 1024) return std::to_string(bytes) + " B";
+  double value = static_cast<double>(bytes) / 1024;
+  std::size_t unit = 0;
+  // 1023.5 and more would be shown as 1024.
+  while (value >= 1023.5 && unit + 1 < units.size()) {
+    value /= 1024;
+    ++unit;
+  }
+  return with_unit(value, units[unit]);
+}
+
+std::string latency_text(std::uint64_t nanoseconds) {
+  const double value = static_cast<double>(nanoseconds);
+  if (nanoseconds < 1000) return std::to_string(nanoseconds) + " ns";
+  if (value < 999.5e3) return with_unit(value / 1e3, "us");
+  if (value < 999.5e6) return with_unit(value / 1e6, "ms");
+  return with_unit(value / 1e9, "s");
+}
+
+std::string duration_text(std::uint64_t seconds) {
+  const std::uint64_t minutes = seconds / 60;
+  const std::uint64_t hours = minutes / 60;
+  const std::uint64_t days = hours / 24;
+  if (days > 0) return std::to_string(days) + " d " + std::to_string(hours % 24) + " h";
+  if (hours > 0) return std::to_string(hours) + " h " + std::to_string(minutes % 60) + " min";
+  if (minutes > 0) return std::to_string(minutes) + " min";
+  return std::to_string(seconds) + " s";
+}
+
+std::string list_table(const std::vector<KnownDevice>& devices) {
+  if (devices.empty()) return "";
+  Table table({"DEVICE", "SIZE", "MODE", "CONNS", "PID", "STATE", "NAME", "BACKEND"},
+              {false, true, false, true, true, false, false, false});
+  for (const auto& [record, engine_lives] : devices) {
+    table.add({record.device(), bytes_text(record.size), record.read_only ? "ro" : "rw",
+               std::to_string(record.connections), std::to_string(record.pid),
+               engine_lives ? "serving" : "engine gone",
+               record.name.empty() ? "-" : shown(record.name), shown(record.backend)});
+  }
+  return table.text();
+}
+
+std::string list_json(const std::vector<KnownDevice>& devices) {
+  auto array = nlohmann::ordered_json::array();
+  for (const auto& [record, engine_lives] : devices) {
+    auto device = nlohmann::ordered_json::parse(to_json(record));
+    device["state"] = engine_lives ? "serving" : "engine gone";
+    array.push_back(std::move(device));
+  }
+  return array.dump(2) + "\n";
+}
+
+std::string status_table(const DeviceStatus& status, const std::optional<Earlier>& before) {
+  std::string text = head_of(status);
+  if (before) text += rates_of(status, *before);
+  return text + "\n" + command_table(status) + "\n" + lane_table(status);
+}
+
+}  // namespace nbdring

@@ -1,0 +1,200 @@
+#include "cli/state.hpp"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <memory>
+#include <string_view>
+
+#include "client/runtime/error.hpp"
+
+namespace nbdring {
+namespace {
+
+constexpr std::size_t record_bytes_max = 64 * 1024;
+constexpr std::chrono::seconds folder_lock_wait{5};  // it is held for a few system calls
+
+[[noreturn]] void fail_path(const std::string& action, const std::string& path) {
+  const bool denied = errno == EACCES || errno == EPERM;
+  const int error = errno;
+  const FailureKind kind = denied ? FailureKind::cannot_attach : FailureKind::failed;
+  throw Failure(kind, action + " " + path + ": " + error_text(error) +
+                          (denied ? "; run it as root, e.g. with sudo" : ""));
+}
+
+FileDescriptor open_file(const std::string& path, int flags) {
+  return FileDescriptor(::open(path.c_str(), flags | O_CLOEXEC | O_NOFOLLOW, 0600));
+}
+
+std::optional<std::string> read_all(int fd) {
+  std::string text(record_bytes_max, '\0');
+  const ssize_t bytes = ::pread(fd, text.data(), text.size(), 0);
+  if (bytes < 0) return std::nullopt;
+  text.resize(static_cast<std::size_t>(bytes));
+  return text;
+}
+
+bool write_all(int fd, std::string_view text) {
+  while (!text.empty()) {
+    const ssize_t bytes = ::write(fd, text.data(), text.size());
+    if (bytes <= 0) return false;
+    text.remove_prefix(static_cast<std::size_t>(bytes));
+  }
+  return true;
+}
+
+// FNV-1a, 64 bit: needs no quality but the same value in every version of the program.
+std::uint64_t hash_of(std::string_view text) {
+  std::uint64_t hash = 14695981039346656037U;
+  for (const char c : text) hash = (hash ^ static_cast<unsigned char>(c)) * 1099511628211U;
+  return hash;
+}
+
+// Bytes of the lock file: 0 is the folder's, the others lie between 1 and the largest offset.
+std::uint64_t byte_of(std::string_view text) { return 1 + hash_of(text) % ((1ULL << 62) - 1); }
+
+struct flock write_lock(std::uint64_t byte) {
+  struct flock lock {};
+  lock.l_type = F_WRLCK;
+  lock.l_whence = SEEK_SET;
+  lock.l_start = static_cast<off_t>(byte);
+  lock.l_len = 1;
+  return lock;
+}
+
+bool lock_byte(int fd, std::uint64_t byte) {
+  struct flock lock = write_lock(byte);
+  return ::fcntl(fd, F_OFD_SETLK, &lock) == 0;
+}
+
+// Asks without taking: nobody who looks can be mistaken for an engine.
+bool is_locked(int fd) {
+  struct flock lock = write_lock(0);
+  return ::fcntl(fd, F_OFD_GETLK, &lock) == 0 && lock.l_type != F_UNLCK;
+}
+
+bool driver_holds(const DeviceRecord& record, const Sysfs& sysfs) {
+  const auto device = sysfs.device(record.index);
+  return device && device->attached && device->backend == record.id;
+}
+
+}  // namespace
+
+void RunFolder::create() const {
+  if (::mkdir(path_.c_str(), 0700) != 0 && errno != EEXIST) fail_path("cannot make", path_);
+}
+
+std::string RunFolder::file(std::uint32_t index, const char* ending) const {
+  return path_ + "/" + device_name(index) + ending;
+}
+
+std::vector<std::uint32_t> RunFolder::indexes() const {
+  std::vector<std::uint32_t> found;
+  const std::unique_ptr<DIR, int (*)(DIR*)> folder(::opendir(path_.c_str()), &::closedir);
+  if (!folder) {
+    if (errno == ENOENT) return found;
+    fail_path("cannot look into", path_);
+  }
+  constexpr std::string_view ending = ".json";
+  while (const dirent* entry = ::readdir(folder.get())) {
+    const std::string_view name(entry->d_name);
+    if (!name.starts_with("nbd") || !name.ends_with(ending)) continue;
+    const auto index = device_index(std::string(name.substr(0, name.size() - ending.size())));
+    if (index) found.push_back(*index);
+  }
+  std::sort(found.begin(), found.end());
+  return found;
+}
+
+std::optional<KnownDevice> RunFolder::read(std::uint32_t index) const {
+  const FileDescriptor record = open_file(record_path(index), O_RDONLY);
+  if (!record.is_open()) return std::nullopt;
+  const auto text = read_all(record.get());
+  if (!text) return std::nullopt;
+  auto parsed = record_from_json(*text);
+  if (!parsed || parsed->index != index) return std::nullopt;
+  return KnownDevice{std::move(*parsed), is_locked(record.get())};
+}
+
+std::vector<KnownDevice> RunFolder::devices(const Sysfs& sysfs) const {
+  std::vector<KnownDevice> known;
+  for (const std::uint32_t index : indexes()) {
+    auto device = read(index);
+    if (device && (device->engine_lives || driver_holds(device->record, sysfs))) {
+      known.push_back(std::move(*device));
+    } else {
+      forget(index);
+    }
+  }
+  return known;
+}
+
+std::optional<KnownDevice> RunFolder::find(const std::string& target, const Sysfs& sysfs) const {
+  const auto known = devices(sysfs);
+  const auto first = [&known](const auto& matches) -> std::optional<KnownDevice> {
+    const auto at = std::find_if(known.begin(), known.end(), matches);
+    return at != known.end() ? std::optional(*at) : std::nullopt;
+  };
+  if (const auto index = device_index(target)) {
+    return first([&](const KnownDevice& device) { return device.record.index == *index; });
+  }
+  auto found = first([&](const KnownDevice& device) { return device.record.name == target; });
+  if (!found) found = first([&](const KnownDevice& device) { return device.record.id == target; });
+  return found;
+}
+
+// The lock of the folder keeps a new engine from putting its record here between the look and the removal.
+void RunFolder::forget(std::uint32_t index) const {
+  const FolderLock lock = FolderLock::whole(*this, Deadline::in(folder_lock_wait));
+  const FileDescriptor record = open_file(record_path(index), O_RDONLY);
+  if (record.is_open() && is_locked(record.get())) return;
+  ::unlink(socket_path(index).c_str());
+  ::unlink(log_path(index).c_str());
+  ::unlink(record_path(index).c_str());
+}
+
+FolderLock::FolderLock(const RunFolder& folder, std::uint64_t byte, const std::string& what,
+                       Deadline deadline)
+    : file_(open_file(folder.lock_path(), O_RDWR | O_CREAT)) {
+  if (!file_.is_open()) fail_path("cannot open", folder.lock_path());
+  const auto locked = [this, byte] { return lock_byte(file_.get(), byte); };
+  if (!wait_until(locked, deadline)) {
+    throw Failure(FailureKind::busy,
+                  "another nbdring is still busy with " + what + "; try again when it is done");
+  }
+}
+
+FolderLock FolderLock::whole(const RunFolder& folder, Deadline deadline) {
+  return FolderLock(folder, 0, folder.lock_path(), deadline);
+}
+
+FolderLock FolderLock::of_id(const RunFolder& folder, const std::string& id, Deadline deadline) {
+  return FolderLock(folder, byte_of("id:" + id), "'" + id + "'", deadline);
+}
+
+FolderLock FolderLock::of_name(const RunFolder& folder, const std::string& name,
+                               Deadline deadline) {
+  return FolderLock(folder, byte_of("name:" + name), "'" + name + "'", deadline);
+}
+
+RecordFile::RecordFile(const RunFolder& folder, const DeviceRecord& record)
+    : folder_(folder), index_(record.index) {
+  const std::string path = folder.record_path(index_);
+  const std::string temporary = path + ".new";
+  const FolderLock lock = FolderLock::whole(folder, Deadline::in(folder_lock_wait));
+  file_ = open_file(temporary, O_RDWR | O_CREAT | O_TRUNC);
+  if (!file_.is_open()) fail_path("cannot write", temporary);
+  ENSURE(lock_byte(file_.get(), 0));  // ours alone: the folder is locked
+  if (!write_all(file_.get(), to_json(record) + "\n")) fail_path("cannot write", temporary);
+  if (::rename(temporary.c_str(), path.c_str()) != 0) fail_path("cannot write", path);
+}
+
+void RecordFile::remove() {
+  file_.reset();
+  folder_.forget(index_);
+}
+
+}  // namespace nbdring
