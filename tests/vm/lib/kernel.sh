@@ -19,7 +19,7 @@ kernel_meta_package() {
 
 newest_kernel_package() {
   apt-cache depends "$2" 2>/dev/null |
-    sed -n "s/^ *Depends: \(linux-image-${1//./\\.}\.[^ ]*\)$/\1/p" | head -n 1
+    awk -v prefix="linux-image-$1." '$1 == "Depends:" && index($2, prefix) == 1 && !found++ { print $2 }'
 }
 
 kernel_package() {
@@ -59,10 +59,11 @@ unpack_kernel_image() {
   offset=$(((setup_sectors + 1) * 512 + $(header_field $((0x248)) 4)))
   # The last four bytes are the unpacked length, and no business of the unpacker's.
   length=$(($(header_field $((0x24c)) 4) - 4))
+  payload() { dd if="$image" iflag=skip_bytes,count_bytes skip="$offset" count="$length" bs=1M status=none; }
   magic=$(od -A n -t x1 -j "$offset" -N 4 "$image" | tr -d ' ')
   case $magic in
-    fd377a58) tail -c "+$((offset + 1))" "$image" | head -c "$length" | xz -dc >"$result" ;;
-    28b52ffd) tail -c "+$((offset + 1))" "$image" | head -c "$length" | zstd -qdc >"$result" ;;
+    fd377a58) payload | xz -dc >"$result" ;;
+    28b52ffd) payload | zstd -qdc >"$result" ;;
     *) cp "$image" "$result" ;;
   esac
 }
