@@ -159,6 +159,29 @@ ExecSpec parse_exec(std::string_view command) {
   return {std::string(command)};
 }
 
+std::string file_text(const FileSpec& file) {
+  Uri uri;
+  uri.scheme = "file";
+  uri.path = file.path;
+  if (file.cache == FileSpec::Cache::none) uri.parameters.emplace_back("cache", "none");
+  if (file.offset != 0) uri.parameters.emplace_back("offset", std::to_string(file.offset));
+  if (file.size) uri.parameters.emplace_back("size", std::to_string(*file.size));
+  if (file.read_only) uri.parameters.emplace_back("readonly", "");
+  // An absolute path without parameters reads best as what the user typed.
+  if (uri.parameters.empty() && file.path.starts_with('/')) return file.path;
+  return to_text(uri);
+}
+
+struct FormText {
+  std::string operator()(const FileSpec& file) const { return file_text(file); }
+  std::string operator()(const MemorySpec& memory) const {
+    return "memory:" + std::to_string(memory.size);
+  }
+  std::string operator()(const NullSpec& null) const { return "null:" + std::to_string(null.size); }
+  std::string operator()(const UriSpec& remote) const { return to_text(remote.uri); }
+  std::string operator()(const ExecSpec& exec) const { return "exec:" + exec.command; }
+};
+
 // Nearly certainly a mistake: as a path it would be a file in a directory whose name ends with a
 // colon.
 void refuse_unknown_scheme(std::string_view text, const std::string& scheme) {
@@ -194,6 +217,8 @@ std::uint64_t parse_size(std::string_view text, std::string_view what) {
   }
   return number << shift;
 }
+
+std::string to_text(const BackendForm& form) { return std::visit(FormText{}, form); }
 
 BackendSpec parse_backend_spec(std::string_view text) {
   if (text.empty()) fail("the backend is empty; name a file, or see nbdring --help");

@@ -23,30 +23,40 @@ struct FileSpec {
 
   std::string path;
   Cache cache = Cache::writeback;
-  std::uint64_t offset = 0;             // bytes
-  std::optional<std::uint64_t> size{};  // bytes, more than 0; none: to the end
+  std::uint64_t offset = 0;                          // bytes
+  std::optional<std::uint64_t> size = std::nullopt;  // bytes, more than 0; none: to the end
   bool read_only = false;
+
+  friend bool operator==(const FileSpec&, const FileSpec&) = default;
 };
 
 /// memory:SIZE
 struct MemorySpec {
   std::uint64_t size = 0;  // bytes, more than 0
+
+  friend bool operator==(const MemorySpec&, const MemorySpec&) = default;
 };
 
 /// null:SIZE
 struct NullSpec {
   std::uint64_t size = 0;  // bytes, more than 0
+
+  friend bool operator==(const NullSpec&, const NullSpec&) = default;
 };
 
 /// nbd: and its kin, ws:, wss:. The parts that the scheme demands are there, those that it cannot
 /// have are not.
 struct UriSpec {
   Uri uri;
+
+  friend bool operator==(const UriSpec&, const UriSpec&) = default;
 };
 
 /// exec:CMD
 struct ExecSpec {
   std::string command;
+
+  friend bool operator==(const ExecSpec&, const ExecSpec&) = default;
 };
 
 using BackendForm = std::variant<FileSpec, MemorySpec, NullSpec, UriSpec, ExecSpec>;
@@ -60,6 +70,9 @@ struct BackendSpec {
 
 /// Throws Failure (usage) that says which part is wrong, its value, and what would be right.
 BackendSpec parse_backend_spec(std::string_view text);
+
+/// The canonical text: parse_backend_spec() reads the same form from it.
+std::string to_text(const BackendForm& form);
 
 /// Bytes: a decimal number, with K, M, G, T or P (also KiB to PiB, in any case) times 1024, 1024^2
 /// and so on. Less than 2^63. Throws Failure (usage); `what` is named in it.
