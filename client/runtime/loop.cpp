@@ -15,7 +15,7 @@
 namespace nbdring {
 namespace {
 
-// Ring fd, eventfd and one per waited-for socket. A lane waits for one or two; the front end's loop
+// The eventfd and one per waited-for socket. A lane waits for one or two; the front end's loop
 // for a few more.
 constexpr std::size_t poll_sets_max = 64;
 
@@ -224,7 +224,7 @@ void Loop::run(Task<void> main) {
 void Loop::turn() {
   for (TurnEnd* hook : turn_ends_) hook->turn_ended();
   if (completed_.empty()) {
-    if (in_flight_ == 0) {
+    if (in_flight_ == 0 && armed_ == 0) {
       wait_in_poll();
     } else {
       wait_in_ring();
@@ -242,7 +242,6 @@ void Loop::wait_in_poll() {
   std::array<pollfd, poll_sets_max> sets;
   std::size_t count = 0;
   sets[count++] = {wake_.get(), POLLIN, 0};
-  sets[count++] = {armed_ > 0 || wake_armed_ ? ring_->ring.ring_fd : -1, POLLIN, 0};
   List waiting = readiness_;
   for (Operation* operation = waiting.head; operation != nullptr; operation = operation->next_) {
     ENSURE(count < sets.size());
@@ -253,7 +252,7 @@ void Loop::wait_in_poll() {
   if (ready <= 0) return;
   woken_ = sets[0].revents != 0;
   readiness_ = List();
-  std::size_t index = 2;
+  std::size_t index = 1;
   while (Operation* operation = waiting.pop()) {
     const short events = sets[index++].revents;
     operation->result_ = events;
