@@ -66,7 +66,7 @@ class MemoryLane final : public BackendLane {
     const std::uint64_t first = round_up(offset);
     const std::uint64_t last = round_down(offset + length);
     if (!may_punch || first >= last ||
-        ::madvise(bytes_.data() + first, last - first, MADV_DONTNEED) != 0) {
+        ::madvise(bytes_.data() + first, last - first, MADV_DONTNEED_LOCKED) != 0) {
       std::memset(all.data(), 0, all.size());
       return;
     }

@@ -192,9 +192,14 @@ RecordFile::RecordFile(const RunFolder& folder, const DeviceRecord& record)
   if (::rename(temporary.c_str(), path.c_str()) != 0) fail_path("cannot write", path);
 }
 
-void RecordFile::remove() {
+RecordFile::~RecordFile() {
   file_.reset();
-  folder_.forget(index_);
+  if (kept_) return;
+  try {
+    folder_.forget(index_);
+  } catch (const Failure&) {
+    // Somebody holds the folder's lock and does not go on. Whoever looks next removes what we leave.
+  }
 }
 
 }  // namespace nbdring

@@ -92,20 +92,22 @@ class FolderLock {
   FileDescriptor file_;
 };
 
-/// The engine's own record: there, and locked, as long as the object lives.
+/// The engine's own record: there, and locked, as long as the object lives. The destructor removes the device's files.
 class RecordFile {
  public:
   RecordFile(const RunFolder& folder, const DeviceRecord& record);
+  ~RecordFile();
   RecordFile(const RecordFile&) = delete;
   RecordFile& operator=(const RecordFile&) = delete;
 
-  /// Removes the device's files: the device has ended in order.
-  void remove();
+  /// Leaves the files: the driver holds the device although the engine ends, and list is to say so.
+  void keep() { kept_ = true; }
 
  private:
   const RunFolder& folder_;
   std::uint32_t index_;
   FileDescriptor file_;
+  bool kept_ = false;
 };
 
 }  // namespace nbdring

@@ -1,0 +1,205 @@
+// nbdring attach: a backend, lanes over it, and the driver in front. Each step undoes itself when a later one fails.
+
+#include <fcntl.h>
+#include <sys/mman.h>
+
+#include <algorithm>
+#include <ctime>
+#include <optional>
+#include <vector>
+
+#include "backends/open.hpp"
+#include "cli/commands.hpp"
+#include "cli/daemon.hpp"
+#include "cli/device_session.hpp"
+#include "cli/identity.hpp"
+#include "cli/in_use.hpp"
+#include "cli/listen.hpp"
+#include "cli/state.hpp"
+#include "client/runtime/error.hpp"
+#include "kernel/disconnect.hpp"
+#include "kernel/users.hpp"
+
+namespace nbdring {
+namespace {
+
+constexpr std::chrono::milliseconds connect_wait{60'000};
+constexpr std::chrono::milliseconds other_attach_wait{90'000};  // it may need all of its own
+constexpr std::chrono::milliseconds clean_up_wait{10'000};
+constexpr std::uint32_t block_size_max = 4096;
+
+/// What the user asked for, with everything filled in.
+struct Wanted {
+  const AttachCommand& command;
+  BackendSpec spec;
+  std::string id;
+  std::string backend;  // canonical
+  bool read_only;
+};
+
+bool asks_for_read_only(const AttachCommand& command, const BackendSpec& spec) {
+  const auto* file = std::get_if<FileSpec>(&spec.form);
+  return command.read_only || (file != nullptr && file->read_only);
+}
+
+// Memory pressure may need this very device to write pages out: the engine must neither be swapped nor killed for it.
+void stay_in_memory(Log& log) {
+  if (::mlockall(MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT) != 0) {
+    log.warning("the engine's memory can be swapped out", {{"reason", error_text(errno)}});
+  }
+  const FileDescriptor score(::open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC));
+  if (!score.is_open() || ::write(score.get(), "-1000", 5) != 5) {
+    log.warning("the engine can be killed when memory is short", {{"reason", error_text(errno)}});
+  }
+}
+
+// The same identity must mean the same device: other bytes, or another mode, under it is a mistake.
+void check_same(const DeviceRecord& attached, const Wanted& wanted) {
+  std::string differs;
+  if (attached.backend != wanted.backend) differs = "with the backend " + attached.backend;
+  if (attached.read_only != wanted.read_only) differs = attached.read_only ? "read-only" : "writable";
+  const auto& index = wanted.command.index;
+  if (index && *index != attached.index) differs = "there and not at /dev/" + device_name(*index);
+  if (!wanted.command.name.empty() && wanted.command.name != attached.name) {
+    differs = attached.name.empty() ? "without a name" : "as " + attached.name;
+  }
+  if (differs.empty()) return;
+  throw Failure(FailureKind::busy, "'" + attached.id + "' is attached already at " +
+                                       attached.device() + ", " + differs +
+                                       "; detach it first, or give another --id");
+}
+
+// The driver holds a device whose engine has died. Nobody uses it: it is in the way and nothing more.
+void clean_up_after(const DeviceRecord& dead, const RunFolder& folder, Log& log) {
+  const auto users = users_of(dead.index);
+  if (!users.empty()) {
+    throw Failure(FailureKind::busy, "the engine of " + dead.device() + " has died; " +
+                                         in_use_text(dead.device(), users));
+  }
+  log.warning("cleaning up after an engine that has died", {{"device", dead.device()}});
+  if (disconnect_index(dead.index, clean_up_wait, log)) folder.forget(dead.index);
+}
+
+/// The device on which the identity is attached already, if it is.
+std::optional<std::string> attached_already(const Wanted& wanted, const RunFolder& folder,
+                                            Log& log) {
+  for (const auto& [record, engine_lives] : folder.devices()) {
+    const bool same_name = !wanted.command.name.empty() && record.name == wanted.command.name;
+    if (record.id == wanted.id && engine_lives) {
+      check_same(record, wanted);
+      return record.device();
+    }
+    if (record.id == wanted.id) {
+      clean_up_after(record, folder, log);
+    } else if (same_name) {
+      throw Failure(FailureKind::busy, "the name '" + record.name + "' is that of " +
+                                           record.device() + "; choose another");
+    }
+  }
+  return std::nullopt;
+}
+
+AttachOptions attach_options(const Wanted& wanted, const Export& about) {
+  AttachOptions options;
+  options.index = wanted.command.index;
+  options.connections = wanted.command.connections;
+  options.block_size = wanted.command.block_size.value_or(
+      std::clamp(about.block_size.minimum, std::uint32_t{512}, block_size_max));
+  options.timeout = wanted.command.timeout;
+  options.recovery_window = wanted.command.recovery_window;
+  options.identifier = wanted.id;
+  return options;
+}
+
+DeviceRecord record_of(const Wanted& wanted, const Export& about, const AttachOptions& options,
+                       std::uint32_t index) {
+  DeviceRecord record;
+  record.index = index;
+  record.id = wanted.id;
+  record.name = wanted.command.name;
+  record.backend = wanted.backend;
+  record.size = about.size - about.size % options.block_size;
+  record.block_size = options.block_size;
+  record.read_only = about.is_read_only();
+  record.connections = options.connections;
+  record.pid = ::getpid();
+  record.started = std::time(nullptr);
+  return record;
+}
+
+/// Keeps others from attaching the same identity or name meanwhile.
+using IdentityLocks = std::vector<FolderLock>;
+
+IdentityLocks lock_identity(const Wanted& wanted, const RunFolder& folder) {
+  const Deadline others = Deadline::in(other_attach_wait);
+  IdentityLocks locks;
+  locks.push_back(FolderLock::of_id(folder, wanted.id, others));
+  if (!wanted.command.name.empty()) {
+    locks.push_back(FolderLock::of_name(folder, wanted.command.name, others));
+  }
+  return locks;
+}
+
+// From here to the device's end. The order of the objects matters, because they end in the reverse one: the driver lets go
+// while the lanes still serve.
+void serve_device(const Wanted& wanted, const RunFolder& folder, IdentityLocks locks, Log& log,
+                  Announcer& announcer) {
+  TerminationSignals signals;
+  OpenOptions open;
+  open.read_only = wanted.read_only;
+  const auto backend = open_backend(wanted.spec, open, log);
+  const Export& about = backend->about();
+  stay_in_memory(log);
+
+  Loop loop;
+  DeviceOptions device_options;
+  device_options.io_flusher = true;
+  Device device(*backend, device_options, log);
+  const AttachOptions options = attach_options(wanted, about);
+  Attachment attachment(about, options, log);
+  device.start(attachment.take_lane_sockets());
+  attachment.connect(connect_wait);
+
+  const DeviceRecord record = record_of(wanted, about, options, attachment.index());
+  RecordFile record_file(folder, record);
+  const UnixListener control(folder.socket_path(record.index));
+  locks.clear();
+  announcer.ready(record.device(), folder.log_path(record.index));
+  log.info("attached", {{"device", record.device()}, {"backend", record.backend}});
+  DeviceSession session({loop, device, attachment, record, record_file, signals, log, control.fd(),
+                         !wanted.command.foreground});
+  loop.run(session.run());
+  log.info("ended", {{"device", record.device()}, {"backend", record.backend}});
+}
+
+int run_engine(const Wanted& wanted, const CommonOptions& common, Announcer& announcer) {
+  Log log = common.log();
+  const RunFolder folder;
+  folder.create();
+  IdentityLocks locks = lock_identity(wanted, folder);
+  if (const auto device = attached_already(wanted, folder, log)) {
+    announcer.ready(*device, "/dev/null");  // the log file is that of the engine that serves it
+    return 0;
+  }
+  serve_device(wanted, folder, std::move(locks), log, announcer);
+  return 0;
+}
+
+}  // namespace
+
+int run_attach(const AttachCommand& command, const CommonOptions& common) {
+  if (::geteuid() != 0) {
+    throw Failure(FailureKind::cannot_attach,
+                  "attaching needs root; run it with sudo, or try `nbdring serve`, which does not");
+  }
+  Log log = common.log();
+  const BackendSpec spec = backend_from(command.backend, common, log);
+  const auto engine = [&](Announcer& announcer) {
+    const std::string id = command.id.empty() ? default_id(spec, ::getpid()) : command.id;
+    const Wanted wanted{command, spec, id, canonical_text(spec), asks_for_read_only(command, spec)};
+    return run_engine(wanted, common, announcer);
+  };
+  return command.foreground ? run_in_foreground(engine) : run_in_background(engine);
+}
+
+}  // namespace nbdring

@@ -1,0 +1,122 @@
+// nbdring detach: see who uses the device, have everything written out, and let the engine disconnect it. Where the engine
+// has died, the driver's part and the files are cleaned up from here.
+
+#include <fcntl.h>
+#include <sys/wait.h>
+
+#include <algorithm>
+#include <cstdlib>
+
+#include "cli/commands.hpp"
+#include "cli/control.hpp"
+#include "cli/in_use.hpp"
+#include "cli/lookup.hpp"
+#include "cli/state.hpp"
+#include "client/runtime/error.hpp"
+#include "kernel/disconnect.hpp"
+#include "kernel/users.hpp"
+
+namespace nbdring {
+namespace {
+
+constexpr std::chrono::milliseconds passing_user_wait{2000};
+constexpr std::chrono::seconds flush_wait{300};        // gigabytes of dirty pages may be on their way
+constexpr std::chrono::seconds forced_flush_wait{10};  // who forces does not want to wait
+constexpr std::chrono::seconds engine_wait{30};        // longer than it gives itself
+constexpr std::chrono::milliseconds clean_up_wait{10'000};
+
+// In a process of its own: a write that hangs in the kernel cannot be killed, but it can be left behind.
+pid_t start_flush(const std::string& device) {
+  const pid_t child = ::fork();
+  if (child < 0) fail_errno(FailureKind::failed, "cannot start a process for fsync");
+  if (child > 0) return child;
+  const int fd = ::open(device.c_str(), O_RDONLY | O_CLOEXEC);
+  std::_Exit(fd >= 0 && ::fsync(fd) == 0 ? 0 : errno);
+}
+
+void flush_device(const std::string& device, std::chrono::seconds wait) {
+  const pid_t child = start_flush(device);
+  int status = 0;
+  const auto ended = [child, &status] { return ::waitpid(child, &status, WNOHANG) == child; };
+  const std::string action = "writing " + device + " out";
+  if (!wait_until(ended, Deadline::in(wait))) {
+    throw Failure(FailureKind::failed, action + " did not end within " +
+                                           std::to_string(wait.count()) +
+                                           " s; see `nbdring status`, or detach it with --force");
+  }
+  if (!WIFEXITED(status)) throw Failure(FailureKind::failed, action + " was killed; try again");
+  const int error = WEXITSTATUS(status);
+  if (error != 0) {
+    throw Failure(FailureKind::failed, action + ": " + error_text(error) +
+                                           "; what is lost is lost: detach it with --force");
+  }
+}
+
+void flush_as_wanted(const std::string& device, bool force, Log& log) {
+  if (!force) return flush_device(device, flush_wait);
+  try {
+    flush_device(device, forced_flush_wait);
+  } catch (const Failure& failure) {
+    log.warning(failure.what());
+  }
+}
+
+void ask_engine(const DeviceRecord& record, const RunFolder& folder, bool force) {
+  ControlConnection engine(folder.socket_path(record.index));
+  const ControlRequest request{ControlRequest::Command::detach, force};
+  const ControlReply reply = engine.ask(request, Deadline::in(engine_wait));
+  if (reply.exit_code != 0) {
+    throw Failure(static_cast<FailureKind>(reply.exit_code), reply.error);
+  }
+  if (!engine.wait_for_engine_end(Deadline::in(engine_wait))) {
+    throw Failure(FailureKind::failed, record.device() + " is detached, but its engine (pid " +
+                                           std::to_string(record.pid) + ") does not end");
+  }
+}
+
+// Nothing answers requests any more: what was not written is lost, and flushing would only wait for that.
+void clean_up_after(const DeviceRecord& record, const RunFolder& folder, Log& log) {
+  log.warning("its engine has died: what was not written is lost", {{"device", record.device()}});
+  if (!disconnect_index(record.index, clean_up_wait, log)) {
+    throw Failure(FailureKind::failed, "the driver holds " + record.device() +
+                                           " until its last user has closed it");
+  }
+  folder.forget(record.index);
+}
+
+void detach_one(const KnownDevice& known, const RunFolder& folder, bool force, Log& log) {
+  const DeviceRecord& record = known.record;
+  if (!force) {
+    const auto users = lasting_users_of(record.index, Deadline::in(passing_user_wait));
+    if (!users.empty()) throw Failure(FailureKind::busy, in_use_text(record.device(), users));
+  }
+  if (!known.engine_lives) return clean_up_after(record, folder, log);
+  flush_as_wanted(record.device(), force, log);
+  ask_engine(record, folder, force);
+}
+
+// All are tried. The exit code is that of the first that failed.
+int detach_all(const RunFolder& folder, bool force, Log& log) {
+  int exit_code = 0;
+  for (const KnownDevice& known : folder.devices()) {
+    try {
+      detach_one(known, folder, force, log);
+    } catch (const Failure& failure) {
+      log.error(failure.what());
+      if (exit_code == 0) exit_code = static_cast<int>(failure.kind());
+    }
+  }
+  return exit_code;
+}
+
+}  // namespace
+
+int run_detach(const DetachCommand& command, const CommonOptions& common) {
+  Log log = common.log();
+  const RunFolder folder;
+  if (command.all) return detach_all(folder, command.force, log);
+  detach_one(look_up(folder, command.target), folder, command.force, log);
+  return 0;
+}
+
+}  // namespace nbdring

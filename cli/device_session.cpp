@@ -1,0 +1,118 @@
+#include "cli/device_session.hpp"
+
+#include <sys/timerfd.h>
+
+#include <ctime>
+
+#include "cli/daemon.hpp"
+#include "cli/device_status.hpp"
+#include "cli/in_use.hpp"
+#include "cli/notify.hpp"
+#include "client/runtime/error.hpp"
+#include "client/runtime/scope.hpp"
+#include "kernel/users.hpp"
+
+namespace nbdring {
+namespace {
+
+constexpr std::chrono::milliseconds passing_user_wait{2000};
+constexpr std::chrono::milliseconds disconnect_wait{10'000};
+
+FileDescriptor every_minute() {
+  FileDescriptor timer(::timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK));
+  if (!timer.is_open()) fail_errno(FailureKind::failed, "cannot create a timer");
+  constexpr itimerspec minute{{60, 0}, {60, 0}};
+  ENSURE(::timerfd_settime(timer.get(), 0, &minute, nullptr) == 0);
+  return timer;
+}
+
+}  // namespace
+
+DeviceSession::DeviceSession(const SessionParts& parts)
+    : parts_(parts), control_(parts.loop, *this, parts.log), minute_(every_minute()) {}
+
+Task<void> DeviceSession::run() {
+  Scope scope(frames());
+  scope.spawn(control_.accept_on(parts_.control_listener));
+  scope.spawn(watch_signals());
+  scope.spawn(watch_lanes());
+  if (parts_.bounds_log) scope.spawn(watch_log());
+  co_await finished_.wait();
+  control_.stop();
+  parts_.loop.cancel(parts_.signals.fd());
+  parts_.loop.cancel(parts_.device.ended_fd());
+  parts_.loop.cancel(minute_.get());
+  co_await scope.join();
+}
+
+Task<void> DeviceSession::watch_signals() {
+  bool asked_before = false;
+  while (!finished_.raised()) {
+    const int result = co_await parts_.loop.readable(parts_.signals.fd());
+    if (result < 0) break;
+    if (parts_.signals.take() == 0) continue;
+    notify_stopping();
+    const ControlReply reply = detach(asked_before);
+    if (!reply.error.empty()) parts_.log.warning(reply.error);
+    if (detached_) finished_.raise();
+    asked_before = true;
+  }
+}
+
+Task<void> DeviceSession::watch_lanes() {
+  const int result = co_await parts_.loop.readable(parts_.device.ended_fd());
+  if (result < 0 || detached_) co_return;
+  lanes_ended();
+  finished_.raise();
+}
+
+Task<void> DeviceSession::watch_log() {
+  while (!finished_.raised()) {
+    const int result = co_await parts_.loop.readable(minute_.get());
+    if (result < 0) break;
+    std::uint64_t ticks = 0;
+    [[maybe_unused]] const ssize_t bytes = ::read(minute_.get(), &ticks, sizeof ticks);
+    bound_log_file();
+  }
+}
+
+// Nobody asked us: another tool disconnected the device, or the driver gave every connection up.
+void DeviceSession::lanes_ended() {
+  parts_.log.warning("the driver has ended the device", {{"device", parts_.record.device()}});
+  if (!parts_.attachment.disconnect(disconnect_wait)) parts_.record_file.keep();
+}
+
+ControlReply DeviceSession::handle(const ControlRequest& request) {
+  return request.command == ControlRequest::Command::detach ? detach(request.force) : status();
+}
+
+void DeviceSession::replied(const ControlRequest&, const ControlReply&) {
+  if (detached_) finished_.raise();
+}
+
+ControlReply DeviceSession::status() const {
+  std::vector<const LaneStats*> lanes;
+  for (std::size_t i = 0; i < parts_.device.lanes(); ++i) {
+    lanes.push_back(&parts_.device.stats(i));
+  }
+  return {0, "", to_json(collect_status(parts_.record, lanes, std::time(nullptr)))};
+}
+
+ControlReply DeviceSession::detach(bool force) {
+  const std::string device = parts_.record.device();
+  if (!force) {
+    const auto users =
+        lasting_users_of(parts_.record.index, Deadline::in(passing_user_wait));
+    if (!users.empty()) {
+      return {static_cast<int>(FailureKind::busy), in_use_text(device, users), ""};
+    }
+  }
+  detached_ = true;
+  if (parts_.attachment.disconnect(disconnect_wait)) return {};
+  parts_.record_file.keep();
+  return {static_cast<int>(FailureKind::failed),
+          device + " is disconnected, but the driver holds it until its last user has closed it",
+          ""};
+}
+
+}  // namespace nbdring

@@ -1,0 +1,16 @@
+#pragma once
+// The one line that says why a device cannot be detached.
+
+#include <string>
+#include <vector>
+
+namespace nbdring {
+
+/// "/dev/nbd0 is in use: mounted on /mnt, open in process 7 (dd); free it, or ..."
+inline std::string in_use_text(const std::string& device, const std::vector<std::string>& users) {
+  std::string text = device + " is in use: ";
+  for (std::size_t i = 0; i < users.size(); ++i) text += (i == 0 ? "" : ", ") + users[i];
+  return text + "; free it, or detach it with --force, which fails its I/O";
+}
+
+}  // namespace nbdring

@@ -1,0 +1,40 @@
+#include "cli/lookup.hpp"
+
+#include <unistd.h>
+
+#include "cli/identity.hpp"
+#include "client/runtime/error.hpp"
+
+namespace nbdring {
+namespace {
+
+// "disk.img" is not the identity file:/srv/disk.img, but who types it means it.
+std::optional<KnownDevice> find_backend(const RunFolder& folder, const std::string& target) {
+  try {
+    return folder.find(canonical_text(parse_backend_spec(target)));
+  } catch (const Failure& failure) {
+    if (failure.kind() != FailureKind::usage) throw;
+    return std::nullopt;
+  }
+}
+
+std::string attached_by_others(std::uint32_t index) {
+  return "/dev/" + device_name(index) +
+         " is attached, but not by nbdring; end it with the program that attached it";
+}
+
+}  // namespace
+
+KnownDevice look_up(const RunFolder& folder, const std::string& target) {
+  auto found = folder.find(target);
+  const auto index = device_index(target);
+  if (!found && !index) found = find_backend(folder, target);
+  if (found) return *found;
+  if (index && Sysfs().is_attached(*index)) {
+    throw Failure(FailureKind::not_found, attached_by_others(*index));
+  }
+  throw Failure(FailureKind::not_found,
+                "'" + target + "' is not attached; `nbdring list` shows what is");
+}
+
+}  // namespace nbdring

@@ -1,0 +1,14 @@
+#pragma once
+// From what a user calls a device to the device.
+
+#include <string>
+
+#include "cli/state.hpp"
+
+namespace nbdring {
+
+/// By device, name or identity, or by the backend as it was given to attach. Failure (not_found) that says what there is
+/// instead.
+KnownDevice look_up(const RunFolder& folder, const std::string& target);
+
+}  // namespace nbdring
