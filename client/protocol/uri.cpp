@@ -78,9 +78,6 @@ std::string parse_host_name(std::string_view raw) {
     return static_cast<unsigned char>(c) <= ' ' || c == 0x7f ||
            std::string_view(":/?#[]@%").find(c) != std::string_view::npos;
   };
-  if (host.find(':') != std::string::npos) {
-    fail("host", raw, "has a ':'; an IPv6 address is written in brackets, as in [::1]");
-  }
   if (std::any_of(host.begin(), host.end(), cannot_stand)) {
     fail("host", raw, "has a character that no host's name has");
   }
@@ -119,9 +116,10 @@ void parse_authority(std::string_view raw, Uri& uri) {
       fail("host", raw, "has something other than a port behind its ']'");
     }
   } else {
-    // The last ':': one before it is an IPv6 address without brackets, which parse_host_name()
-    // explains.
-    const std::size_t colon = raw.rfind(':');
+    const std::size_t colon = raw.find(':');
+    if (colon != raw.rfind(':')) {
+      fail("host", raw, "is not clear; an IPv6 address is written in brackets, as in [::1]");
+    }
     uri.host = parse_host_name(raw.substr(0, colon));
     if (colon != std::string_view::npos) rest = raw.substr(colon);
   }
