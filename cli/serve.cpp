@@ -97,7 +97,8 @@ class Session {
   Task<void> stop_on_signal() {
     const int result = co_await loop_.readable(signals_.fd());
     if (result < 0) co_return;
-    signals_.restore();
+    signals_.take();
+    signals_.restore();  // who asks a second time does not want to wait for the clients
     notify_stopping();
     server_.stop();
   }
