@@ -127,15 +127,14 @@ DeviceRecord record_of(const Wanted& wanted, const Export& about, const AttachOp
   return record;
 }
 
-/// Keeps others from attaching the same identity or name meanwhile.
-using IdentityLocks = std::vector<FolderLock>;
+using IdentityLocks = std::vector<IdentityLock>;
 
 IdentityLocks lock_identity(const Wanted& wanted, const RunFolder& folder) {
   const Deadline others = Deadline::in(other_attach_wait);
   IdentityLocks locks;
-  locks.push_back(FolderLock::of_id(folder, wanted.id, others));
+  locks.emplace_back(folder, IdentityLock::Of::id, wanted.id, others);
   if (!wanted.command.name.empty()) {
-    locks.push_back(FolderLock::of_name(folder, wanted.command.name, others));
+    locks.emplace_back(folder, IdentityLock::Of::name, wanted.command.name, others);
   }
   return locks;
 }

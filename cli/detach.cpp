@@ -76,7 +76,7 @@ void ask_engine(const DeviceRecord& record, const RunFolder& folder, bool force)
 
 // Nothing answers requests any more: what was not written is lost, and flushing would only wait for that.
 void clean_up_after(const DeviceRecord& record, const RunFolder& folder, Log& log) {
-  log.warning("its engine has died: what was not written is lost", {{"device", record.device()}});
+  log.warning("the engine had died: what it had not written is lost", {{"device", record.device()}});
   if (!disconnect_index(record.index, clean_up_wait, log)) {
     throw Failure(FailureKind::failed, "the driver holds " + record.device() +
                                            " until its last user has closed it");

@@ -2,6 +2,7 @@
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -53,26 +54,22 @@ std::uint64_t hash_of(std::string_view text) {
   return hash;
 }
 
-// Bytes of the lock file: 0 is the folder's, the others lie between 1 and the largest offset.
-std::uint64_t byte_of(std::string_view text) { return 1 + hash_of(text) % ((1ULL << 62) - 1); }
-
-struct flock write_lock(std::uint64_t byte) {
+// An open file description lock ends with the process, and can be asked for without being taken: nobody who looks can be
+// mistaken for an engine.
+struct flock write_lock() {
   struct flock lock {};
   lock.l_type = F_WRLCK;
   lock.l_whence = SEEK_SET;
-  lock.l_start = static_cast<off_t>(byte);
-  lock.l_len = 1;
   return lock;
 }
 
-bool lock_byte(int fd, std::uint64_t byte) {
-  struct flock lock = write_lock(byte);
+bool lock_file(int fd) {
+  struct flock lock = write_lock();
   return ::fcntl(fd, F_OFD_SETLK, &lock) == 0;
 }
 
-// Asks without taking: nobody who looks can be mistaken for an engine.
 bool is_locked(int fd) {
-  struct flock lock = write_lock(0);
+  struct flock lock = write_lock();
   return ::fcntl(fd, F_OFD_GETLK, &lock) == 0 && lock.l_type != F_UNLCK;
 }
 
@@ -148,7 +145,7 @@ std::optional<KnownDevice> RunFolder::find(const std::string& target, const Sysf
 
 // The lock of the folder keeps a new engine from putting its record here between the look and the removal.
 void RunFolder::forget(std::uint32_t index) const {
-  const FolderLock lock = FolderLock::whole(*this, Deadline::in(folder_lock_wait));
+  const FolderLock lock(*this);
   const FileDescriptor record = open_file(record_path(index), O_RDONLY);
   if (record.is_open() && is_locked(record.get())) return;
   ::unlink(socket_path(index).c_str());
@@ -156,38 +153,50 @@ void RunFolder::forget(std::uint32_t index) const {
   ::unlink(record_path(index).c_str());
 }
 
-FolderLock::FolderLock(const RunFolder& folder, std::uint64_t byte, const std::string& what,
-                       Deadline deadline)
-    : file_(open_file(folder.lock_path(), O_RDWR | O_CREAT)) {
-  if (!file_.is_open()) fail_path("cannot open", folder.lock_path());
-  const auto locked = [this, byte] { return lock_byte(file_.get(), byte); };
-  if (!wait_until(locked, deadline)) {
+FolderLock::FolderLock(const RunFolder& folder)
+    : folder_(::open(folder.path().c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)) {
+  if (!folder_.is_open()) fail_path("cannot open", folder.path());
+  const auto locked = [this] { return ::flock(folder_.get(), LOCK_EX | LOCK_NB) == 0; };
+  if (!wait_until(locked, Deadline::in(folder_lock_wait))) {
     throw Failure(FailureKind::busy,
-                  "another nbdring is still busy with " + what + "; try again when it is done");
+                  "somebody has " + folder.path() + " locked; see `fuser -v " + folder.path() + "`");
   }
 }
 
-FolderLock FolderLock::whole(const RunFolder& folder, Deadline deadline) {
-  return FolderLock(folder, 0, folder.lock_path(), deadline);
+IdentityLock::IdentityLock(const RunFolder& folder, Of of, const std::string& text,
+                           Deadline deadline)
+    : path_(folder.path() + "/id-" +
+            std::to_string(hash_of((of == Of::id ? "id:" : "name:") + text)) + ".lock") {
+  if (wait_until([this] { return try_lock(); }, deadline)) return;
+  throw Failure(FailureKind::busy, "another nbdring is still attaching '" + text +
+                                       "'; try again when it is done");
 }
 
-FolderLock FolderLock::of_id(const RunFolder& folder, const std::string& id, Deadline deadline) {
-  return FolderLock(folder, byte_of("id:" + id), "'" + id + "'", deadline);
+// Whoever had the lock before may have removed the file that we opened: only the one that has the name counts.
+bool IdentityLock::try_lock() {
+  FileDescriptor file = open_file(path_, O_RDWR | O_CREAT);
+  if (!file.is_open()) fail_path("cannot open", path_);
+  if (!lock_file(file.get())) return false;
+  struct stat ours {};
+  struct stat named {};
+  const bool same = ::fstat(file.get(), &ours) == 0 && ::lstat(path_.c_str(), &named) == 0 &&
+                    ours.st_ino == named.st_ino;
+  if (same) file_ = std::move(file);
+  return same;
 }
 
-FolderLock FolderLock::of_name(const RunFolder& folder, const std::string& name,
-                               Deadline deadline) {
-  return FolderLock(folder, byte_of("name:" + name), "'" + name + "'", deadline);
+IdentityLock::~IdentityLock() {
+  if (file_.is_open()) ::unlink(path_.c_str());
 }
 
 RecordFile::RecordFile(const RunFolder& folder, const DeviceRecord& record)
     : folder_(folder), index_(record.index) {
   const std::string path = folder.record_path(index_);
   const std::string temporary = path + ".new";
-  const FolderLock lock = FolderLock::whole(folder, Deadline::in(folder_lock_wait));
+  const FolderLock lock(folder);
   file_ = open_file(temporary, O_RDWR | O_CREAT | O_TRUNC);
   if (!file_.is_open()) fail_path("cannot write", temporary);
-  ENSURE(lock_byte(file_.get(), 0));  // ours alone: the folder is locked
+  ENSURE(lock_file(file_.get()));  // ours alone: the folder is locked
   if (!write_all(file_.get(), to_json(record) + "\n")) fail_path("cannot write", temporary);
   if (::rename(temporary.c_str(), path.c_str()) != 0) fail_path("cannot write", path);
 }

@@ -5,10 +5,9 @@
 //              how everybody else knows that it does; a process number could have been given out again.
 //   nbdN.sock  the engine's control socket (control.hpp)
 //   nbdN.log   its log, where this machine has no journal (daemon.hpp)
-//   lock       byte locks: byte 0 for renaming and removing, one byte for each identity and name that is being attached.
-//              Never removed.
+//   id-*.lock  while an identity or a name is being attached
 //
-// All locks are fcntl's of open file descriptions: they end with the process, and can be asked for without being taken.
+// Who renames or removes files here has the folder itself locked. Nothing stays when the last device has ended.
 //
 // An engine that died leaves its files. They are removed by whoever comes across them once the driver holds the device no
 // longer, or by detach. Every function takes the folder from its object, so that tests have their own.
@@ -60,7 +59,7 @@ class RunFolder {
   std::string record_path(std::uint32_t index) const { return file(index, ".json"); }
   std::string socket_path(std::uint32_t index) const { return file(index, ".sock"); }
   std::string log_path(std::uint32_t index) const { return file(index, ".log"); }
-  std::string lock_path() const { return path_ + "/lock"; }
+  const std::string& path() const { return path_; }
 
   /// Every device, by index. Forgets, files and all, those whose engine is dead and which the driver does not hold.
   std::vector<KnownDevice> devices(const Sysfs& sysfs = Sysfs()) const;
@@ -79,16 +78,29 @@ class RunFolder {
   std::string path_;
 };
 
-/// A byte of the folder's lock file, held until destruction. Failure (busy) when somebody has it for too long.
+/// The right to rename and remove in the folder, until destruction. Held for a few system calls only.
 class FolderLock {
  public:
-  static FolderLock whole(const RunFolder& folder, Deadline deadline);
-  static FolderLock of_id(const RunFolder& folder, const std::string& id, Deadline deadline);
-  static FolderLock of_name(const RunFolder& folder, const std::string& name, Deadline deadline);
+  explicit FolderLock(const RunFolder& folder);
 
  private:
-  FolderLock(const RunFolder& folder, std::uint64_t byte, const std::string& what,
-             Deadline deadline);
+  FileDescriptor folder_;
+};
+
+/// The right to attach an identity, or a name, until destruction: of two at once the second one waits, and then finds it
+/// attached. Failure (busy) at the deadline.
+class IdentityLock {
+ public:
+  enum class Of { id, name };
+  IdentityLock(const RunFolder& folder, Of of, const std::string& text, Deadline deadline);
+  ~IdentityLock();
+  IdentityLock(IdentityLock&& other) noexcept = default;
+  IdentityLock& operator=(IdentityLock&&) = delete;
+
+ private:
+  bool try_lock();
+
+  std::string path_;
   FileDescriptor file_;
 };
 
