@@ -42,74 +42,74 @@ std::uint32_t direct_alignment(int fd) {
 
 }  // namespace
 
-FileBackend::FileBackend(const FileOptions& options, Log& log) : options_(options) {
+FileBackend::FileBackend(const FileSpec& spec, Log& log) : spec_(spec) {
   open_file();
   lock_file();
   measure(log);
-  if (options_.cache == FileCache::writeback) probe_nowait();
+  if (spec_.cache == FileSpec::Cache::writeback) probe_nowait();
 }
 
 void FileBackend::open_file() {
-  const int access = options_.read_only ? O_RDONLY : O_RDWR;
-  const int direct = options_.cache == FileCache::none ? O_DIRECT : 0;
-  file_ = FileDescriptor(::open(options_.path.c_str(), access | direct | O_CLOEXEC));
+  const int access = spec_.read_only ? O_RDONLY : O_RDWR;
+  const int direct = spec_.cache == FileSpec::Cache::none ? O_DIRECT : 0;
+  file_ = FileDescriptor(::open(spec_.path.c_str(), access | direct | O_CLOEXEC));
   if (!file_.is_open() && errno == EINVAL && direct != 0) {
-    throw Failure(FailureKind::failed, "cannot open " + options_.path +
+    throw Failure(FailureKind::failed, "cannot open " + spec_.path +
                                            " with cache=none: its file system has no O_DIRECT; use "
                                            "cache=writeback");
   }
-  if (!file_.is_open()) fail_open(options_.path, errno);
+  if (!file_.is_open()) fail_open(spec_.path, errno);
   struct stat facts {};
-  if (::fstat(file_.get(), &facts) != 0) fail_open(options_.path, errno);
+  if (::fstat(file_.get(), &facts) != 0) fail_open(spec_.path, errno);
   is_block_device_ = S_ISBLK(facts.st_mode);
   if (!is_block_device_ && !S_ISREG(facts.st_mode)) {
     throw Failure(FailureKind::failed,
-                  options_.path + " is neither a regular file nor a block device");
+                  spec_.path + " is neither a regular file nor a block device");
   }
-  if (!is_block_device_ || options_.read_only) return;
+  if (!is_block_device_ || spec_.read_only) return;
   // O_EXCL on a block device claims it: nobody can mount it meanwhile, and what is mounted is
   // refused (open(2)).
-  file_.reset(::open(options_.path.c_str(), access | direct | O_CLOEXEC | O_EXCL));
-  if (!file_.is_open()) fail_open(options_.path, errno);
+  file_.reset(::open(spec_.path.c_str(), access | direct | O_CLOEXEC | O_EXCL));
+  if (!file_.is_open()) fail_open(spec_.path, errno);
 }
 
 void FileBackend::lock_file() const {
   struct flock lock {};
-  lock.l_type = options_.read_only ? F_RDLCK : F_WRLCK;
+  lock.l_type = spec_.read_only ? F_RDLCK : F_WRLCK;
   lock.l_whence = SEEK_SET;
   if (::fcntl(file_.get(), F_OFD_SETLK, &lock) == 0) return;
   if (errno == EAGAIN || errno == EACCES) {
     throw Failure(FailureKind::busy,
-                  options_.path + " is in use: another program holds its lock" +
-                      (options_.read_only ? " for writing; detach it there first"
-                                          : "; detach it there first, or attach both read-only"));
+                  spec_.path + " is in use: another program holds its lock" +
+                      (spec_.read_only ? " for writing; detach it there first"
+                                       : "; detach it there first, or attach both read-only"));
   }
-  fail_errno(FailureKind::failed, "cannot lock " + options_.path);
+  fail_errno(FailureKind::failed, "cannot lock " + spec_.path);
 }
 
 void FileBackend::measure(Log& log) {
   struct stat facts {};
-  if (::fstat(file_.get(), &facts) != 0) fail_open(options_.path, errno);
+  if (::fstat(file_.get(), &facts) != 0) fail_open(spec_.path, errno);
   auto whole = static_cast<std::uint64_t>(facts.st_size);
   if (is_block_device_ && ::ioctl(file_.get(), BLKGETSIZE64, &whole) != 0) {
-    fail_errno(FailureKind::failed, "cannot tell the size of " + options_.path);
+    fail_errno(FailureKind::failed, "cannot tell the size of " + spec_.path);
   }
-  if (options_.offset > whole || options_.size.value_or(0) > whole - options_.offset) {
-    throw Failure(FailureKind::usage, "offset " + std::to_string(options_.offset) + " and size " +
-                                          std::to_string(options_.size.value_or(0)) +
-                                          " do not lie within " + options_.path + ", which has " +
+  if (spec_.offset > whole || spec_.size.value_or(0) > whole - spec_.offset) {
+    throw Failure(FailureKind::usage, "offset " + std::to_string(spec_.offset) + " and size " +
+                                          std::to_string(spec_.size.value_or(0)) +
+                                          " do not lie within " + spec_.path + ", which has " +
                                           std::to_string(whole) + " bytes");
   }
-  about_.size = options_.size.value_or(whole - options_.offset);
+  about_.size = spec_.size.value_or(whole - spec_.offset);
   about_.description = "file";
-  about_.transmission_flags = offered_flags(options_.read_only);
+  about_.transmission_flags = offered_flags(spec_.read_only);
   about_.block_size.minimum = 1;
   about_.block_size.preferred = 4096;
-  if (options_.cache != FileCache::none) return;
+  if (spec_.cache != FileSpec::Cache::none) return;
 
   const std::uint32_t alignment = direct_alignment(file_.get());
-  if (options_.offset % alignment != 0) {
-    throw Failure(FailureKind::usage, "offset " + std::to_string(options_.offset) +
+  if (spec_.offset % alignment != 0) {
+    throw Failure(FailureKind::usage, "offset " + std::to_string(spec_.offset) +
                                           " is not a multiple of " + std::to_string(alignment) +
                                           ", which cache=none needs here");
   }
@@ -117,7 +117,7 @@ void FileBackend::measure(Log& log) {
   about_.block_size.preferred = std::max<std::uint32_t>(4096, alignment);
   if (about_.size % alignment != 0) {
     log.warning("cache=none cannot reach the last bytes of the file",
-                {{"file", options_.path}, {"bytes", std::to_string(about_.size % alignment)}});
+                {{"file", spec_.path}, {"bytes", std::to_string(about_.size % alignment)}});
     about_.size -= about_.size % alignment;
   }
 }

@@ -18,30 +18,19 @@
 #include <atomic>
 #include <cstdint>
 #include <memory>
-#include <optional>
-#include <string>
 
 #include "client/engine/backend.hpp"
+#include "client/protocol/backend_spec.hpp"
 #include "client/runtime/file_descriptor.hpp"
 #include "client/runtime/log.hpp"
 
 namespace nbdring {
 
-enum class FileCache { writeback, none };
-
-struct FileOptions {
-  std::string path;
-  FileCache cache = FileCache::writeback;
-  std::uint64_t offset = 0;           // bytes; the export begins here
-  std::optional<std::uint64_t> size;  // bytes; none: to the end
-  bool read_only = false;
-};
-
 class FileBackend final : public Backend {
  public:
   /// Opens, locks and measures the file. Throws Failure: not there, no permission, locked by
   /// somebody, no O_DIRECT here.
-  FileBackend(const FileOptions& options, Log& log);
+  FileBackend(const FileSpec& spec, Log& log);
 
   const Export& about() const override { return about_; }
   std::unique_ptr<BackendLane> open_lane(Loop& loop) override;
@@ -54,7 +43,7 @@ class FileBackend final : public Backend {
   void measure(Log& log);
   void probe_nowait();
 
-  FileOptions options_;
+  const FileSpec spec_;
   Export about_;
   FileDescriptor file_;
   bool is_block_device_ = false;

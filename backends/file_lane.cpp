@@ -34,7 +34,7 @@ bool is_unsupported(Status status) {
 std::uint64_t FileLane::position_of(std::uint64_t offset, std::uint64_t length) const {
   const std::uint64_t size = backend_.about_.size;
   ENSURE(length > 0 && length <= size && offset <= size - length);
-  return backend_.options_.offset + offset;
+  return backend_.spec_.offset + offset;
 }
 
 Task<Status> FileLane::read(std::uint64_t offset, std::span<std::byte> buffer) {
@@ -76,7 +76,7 @@ Task<Status> FileLane::write(std::uint64_t offset, std::span<const std::byte> bu
 /// How much of the buffer went into the page cache; 0 where this is not the way.
 std::size_t FileLane::write_now(std::uint64_t position,
                                 std::span<const std::byte> buffer) noexcept {
-  if (backend_.options_.cache == FileCache::none) return 0;
+  if (backend_.spec_.cache == FileSpec::Cache::none) return 0;
   const auto begin = Clock::now();
   if (begin < writes_in_ring_until_) return 0;
   const ssize_t result = ::pwrite(fd(), buffer.data(), buffer.size(), static_cast<off_t>(position));
