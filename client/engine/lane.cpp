@@ -12,6 +12,9 @@ namespace {
 // has work meanwhile.
 constexpr std::size_t flush_bytes = 128 * 1024;
 
+// A client that always has more must not keep the loop from its timers and messages.
+constexpr unsigned receives_per_turn = 64;
+
 constexpr std::size_t block_status_bytes = 4096;  // room for 512 extents in one reply
 
 std::size_t buffer_bytes_of(const Request& request) {
@@ -144,9 +147,10 @@ Task<LaneEnd> Lane::receive() {
     // With nothing in flight and requests coming in numbers there are likely more: asking is
     // cheaper than waiting.
     const bool in_message = reader_.available() > 0;
-    if (batch < 2 || in_flight_ > 0) {
+    if (batch < 2 || in_flight_ > 0 || receives_ >= receives_per_turn) {
       co_await wait_readable(in_message);
     }
+    ++receives_;
     receive_result_ = reader_.receive({}).result;
     if (receive_result_ == -EAGAIN || receive_result_ == -EINTR) {
       co_await wait_readable(in_message);
@@ -158,11 +162,15 @@ Task<LaneEnd> Lane::receive() {
 }
 
 Task<bool> Lane::receive_payload(Slot& slot, std::size_t have) {
+  flush();  // what is ready does not wait for bytes that may take their time
   while (have < slot.buffer.size()) {
+    if (receives_ >= receives_per_turn) {
+      co_await wait_readable(true);
+    }
+    ++receives_;
     const auto received = reader_.receive(slot.buffer.subspan(have));
     receive_result_ = received.result;
     if (receive_result_ == -EAGAIN || receive_result_ == -EINTR) {
-      flush();
       co_await wait_readable(true);
       continue;
     }
@@ -348,6 +356,7 @@ Task<void> Lane::send_when_writable() {
 }
 
 void Lane::turn_ended() noexcept {
+  receives_ = 0;
   flush();
   while (std::exchange(released_, false)) {
     if (!capacity_.raised()) capacity_.raise();  // may receive, answer and release again

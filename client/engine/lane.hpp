@@ -95,6 +95,7 @@ class Lane final : private TurnEnd {
 
   Clock::time_point received_at_;  // when the bytes that are being parsed arrived
   ssize_t receive_result_ = 1;     // the last one; 0 or an -errno ended the stream
+  unsigned receives_ = 0;          // in this turn of the loop
   int send_error_ = 0;             // errno that ended the sending side
   bool stalled_ = false;
   bool ending_ = false;

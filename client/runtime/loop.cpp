@@ -282,7 +282,8 @@ void Loop::wait_in_ring() {
 
 // Phase one: take every completion out of the ring, resume nothing.
 void Loop::collect() {
-  if (in_flight_ == 0 && armed_ == 0 && !wake_armed_) return;
+  // The eventfd's own wait may stay armed: poll(2) sees the eventfd too.
+  if (in_flight_ == 0 && armed_ == 0) return;
   // With DEFER_TASKRUN nothing completes until the thread asks for events (liburing 2.3: no helper
   // submits as well).
   if (io_uring_sq_ready(&ring_->ring) > 0) io_uring_submit(&ring_->ring);
