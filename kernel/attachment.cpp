@@ -13,6 +13,7 @@
 #include "kernel/netlink.hpp"
 #include "kernel/node.hpp"
 #include "kernel/queue.hpp"
+#include "kernel/receivers.hpp"
 #include "kernel/sysfs.hpp"
 #include "kernel/users.hpp"
 
@@ -35,6 +36,7 @@ constexpr std::uint32_t driver_request_max = 32 << 20;  // bytes; the driver's o
 constexpr milliseconds busy_pause_first{10};
 constexpr milliseconds busy_pause_longest{250};
 constexpr milliseconds going_down_time{2000};  // how long a removed device may take to go
+constexpr milliseconds receivers_time{2000};
 constexpr milliseconds settle_time{10'000};
 constexpr milliseconds undo_time{5000};
 
@@ -92,6 +94,7 @@ struct Attachment::State {
   Sysfs sysfs;
   Netlink netlink;  // stays open for the device's life
   ConnectRequest request;
+  std::uint64_t size = 0;  // bytes, whole blocks
   std::uint32_t request_size_max = 0;
   std::vector<FileDescriptor> lane_sockets;
   bool connected_once = false;  // the index is known
@@ -112,7 +115,8 @@ struct Attachment::State {
   void refuse_attached(std::uint32_t index) const;
   Failure failure_of(const NetlinkResult& result) const;
   void make_ready(Deadline deadline);
-  void wait_for_size(Deadline deadline) const;
+  void check_receivers(Deadline deadline) const;
+  void set_size(Deadline deadline);
 };
 
 void Attachment::State::describe(const Export& about) {
@@ -138,7 +142,7 @@ void Attachment::State::describe(const Export& about) {
     log.warning("the end of the export cannot be reached: it is not a whole block",
                 {{"bytes", std::to_string(rest)}, {"block-size", std::to_string(block_size)}});
   }
-  request.size = about.size - rest;
+  size = about.size - rest;
   request.block_size = block_size;
   request.timeout_seconds = static_cast<std::uint64_t>(options.timeout.count());
   request.dead_connection_seconds = static_cast<std::uint64_t>(options.recovery_window.count());
@@ -199,7 +203,8 @@ void Attachment::State::refuse_attached(std::uint32_t index) const {
 // former export (Linux 6.12: WRITE_ZEROES), and empty devices are probed and listed for nothing.
 // One that was there before stays.
 NetlinkResult Attachment::State::try_index(std::uint32_t index, Deadline deadline) {
-  fresh = !sysfs.exists(index);
+  const bool ours_already = fresh && index == request.index;
+  fresh = ours_already || !sysfs.exists(index);
   request.index = index;
   request.client_flags = fresh ? nbd_netlink::destroy_on_disconnect : 0;
   return netlink.connect(request, deadline);
@@ -223,9 +228,9 @@ Failure Attachment::State::failure_of(const NetlinkResult& result) const {
                  "attaching " + path() + ": the driver refused: " + result.words());
 }
 
-// EBUSY: somebody, mostly udev, has the node open for a moment. EINVAL: a device that was just
-// disconnected is going down; other reasons for it do not pass. EEXIST: somebody else made the same
-// device at the same time.
+// EBUSY: somebody has the node open, mostly udev and for a moment: it looks at a device that
+// CONNECT has just made before CONNECT goes on. EINVAL: a device that was just disconnected is
+// going down; other reasons for it do not pass. EEXIST: somebody else makes the same device.
 void Attachment::State::connect_to_index(Deadline deadline) {
   const Deadline going_down = deadline.at_most(going_down_time);
   milliseconds pause = busy_pause_first;
@@ -240,7 +245,7 @@ void Attachment::State::connect_to_index(Deadline deadline) {
     if (result.is_ok()) return;
     const bool busy = !result.stuck && result.error == EBUSY;
     const bool passing = !result.stuck && (result.error == EINVAL || result.error == EEXIST);
-    if (busy && !options.index) {
+    if (busy && !options.index && !fresh) {
       ++index;
       continue;
     }
@@ -251,21 +256,35 @@ void Attachment::State::connect_to_index(Deadline deadline) {
   }
 }
 
-void Attachment::State::wait_for_size(Deadline deadline) const {
+void Attachment::State::check_receivers(Deadline deadline) const {
+  const auto all_run = [this] {
+    const std::optional<unsigned> running = running_receivers(request.index);
+    return !running || *running >= options.connections;
+  };
+  if (wait_until(all_run, deadline)) return;
+  throw ConnectAgain(FailureKind::failed,
+                     path() + ": the kernel is too busy to serve every connection: try again");
+}
+
+// CONNECT came with no size, so that nothing was read from a device that is not in order yet.
+void Attachment::State::set_size(Deadline deadline) {
+  const NetlinkResult result = netlink.set_size(request.index, request.identifier, size, deadline);
   const auto has_size = [this] {
     const auto device = sysfs.device(request.index);
-    return device && device->attached && device->size == request.size;
+    return device && device->attached && device->size == size;
   };
-  if (wait_until(has_size, deadline)) return;
-  throw Failure(FailureKind::failed, path() + " did not get its size: look for 'nbd' in dmesg");
+  if (result.is_ok() && wait_until(has_size, deadline)) return;
+  throw Failure(FailureKind::failed,
+                path() + " did not get its size (" + result.words() + "): look for 'nbd' in dmesg");
 }
 
 void Attachment::State::make_ready(Deadline deadline) {
-  wait_for_size(deadline);
+  check_receivers(deadline.at_most(receivers_time));
   if (!set_queue(request.index, request_size_max, sysfs, deadline, log)) {
     throw Failure(FailureKind::failed,
-                  path() + " is not ready in time: its backend does not answer");
+                  path() + " did not take its queue settings: look for 'nbd' in dmesg");
   }
+  set_size(deadline);
   wait_for_node(request.index, sysfs, deadline);
   if (const int error = open_first(request.index, deadline)) {
     throw Failure(FailureKind::failed, path() + " does not open: " + error_text(error) +

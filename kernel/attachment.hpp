@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "client/protocol/export.hpp"
+#include "client/runtime/error.hpp"
 #include "client/runtime/file_descriptor.hpp"
 #include "client/runtime/log.hpp"
 
@@ -29,6 +30,14 @@ struct AttachOptions {
   std::string identifier;                    // shown in /sys/block/nbdN/backend
   std::uint32_t request_size_max = 1
                                    << 20;  // bytes of one READ or WRITE: what the lanes' slots hold
+};
+
+/// The kernel left a connection without its receiver (see receivers.hpp); nothing is attached. A
+/// new Attachment with new lanes is likely to succeed at once: the kernel has made its workers
+/// meanwhile.
+class ConnectAgain : public Failure {
+ public:
+  using Failure::Failure;
 };
 
 class Attachment {

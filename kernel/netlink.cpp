@@ -161,6 +161,18 @@ struct Netlink::State {
     if (!error) return NetlinkResult{true, 0};
     return NetlinkResult{false, *error};
   }
+
+  NetlinkResult reconfigure(std::uint32_t index, const std::string& identifier, Attribute attribute,
+                            std::uint64_t value, Deadline deadline) {
+    const auto call = [channel = channel, index, identifier, attribute, value] {
+      return channel->exchange(Command::reconfigure, [&](nl_msg* message) {
+        put_index(message, index);
+        put(message, attribute, value);
+        put_identifier(message, identifier);
+      });
+    };
+    return run(call, deadline);
+  }
 };
 
 Netlink::Netlink() : state_(std::make_unique<State>()) {}
@@ -179,17 +191,16 @@ NetlinkResult Netlink::connect(const ConnectRequest& request, Deadline deadline)
   return state_->run(call, deadline);
 }
 
+NetlinkResult Netlink::set_size(std::uint32_t index, const std::string& identifier,
+                                std::uint64_t size, Deadline deadline) {
+  return state_->reconfigure(index, identifier, Attribute::size_bytes, size, deadline);
+}
+
 NetlinkResult Netlink::set_dead_connection_timeout(std::uint32_t index,
                                                    const std::string& identifier,
                                                    std::uint64_t seconds, Deadline deadline) {
-  const auto call = [channel = state_->channel, index, identifier, seconds] {
-    return channel->exchange(Command::reconfigure, [&](nl_msg* message) {
-      put_index(message, index);
-      put(message, Attribute::dead_connection_timeout, seconds);
-      put_identifier(message, identifier);
-    });
-  };
-  return state_->run(call, deadline);
+  return state_->reconfigure(index, identifier, Attribute::dead_connection_timeout, seconds,
+                             deadline);
 }
 
 NetlinkResult Netlink::disconnect(std::uint32_t index, Deadline deadline) {

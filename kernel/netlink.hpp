@@ -51,7 +51,7 @@ constexpr std::uint64_t destroy_on_disconnect = 1;
 
 struct ConnectRequest {
   std::uint32_t index = 0;
-  std::uint64_t size = 0;        // bytes
+  std::uint64_t size = 0;        // bytes; 0: no I/O yet, see Netlink::set_size()
   std::uint64_t block_size = 0;  // bytes
   std::uint64_t timeout_seconds = 0;
   std::uint64_t dead_connection_seconds = 0;
@@ -72,6 +72,7 @@ struct NetlinkResult {
   std::string words() const;
 };
 
+/// In set_size() and set_dead_connection_timeout() the identifier must be the one of CONNECT.
 class Netlink {
  public:
   Netlink();
@@ -85,7 +86,12 @@ class Netlink {
 
   NetlinkResult connect(const ConnectRequest& request, Deadline deadline);
 
-  /// For how long I/O waits when all connections are dead. `identifier` must be the one of CONNECT.
+  /// Gives the device its size. Only while every connection is alive: it waits for what is in
+  /// flight.
+  NetlinkResult set_size(std::uint32_t index, const std::string& identifier, std::uint64_t size,
+                         Deadline deadline);
+
+  /// For how long I/O waits when all connections are dead.
   NetlinkResult set_dead_connection_timeout(std::uint32_t index, const std::string& identifier,
                                             std::uint64_t seconds, Deadline deadline);
 

@@ -1,0 +1,35 @@
+#include "kernel/receivers.hpp"
+
+#include <filesystem>
+
+#include "kernel/sysfs.hpp"
+
+namespace nbdring {
+namespace {
+
+constexpr char kernel_thread_daemon[] = "/proc/2/comm";
+
+bool ends_with(const std::string& text, const std::string& end) {
+  return text.size() >= end.size() && text.compare(text.size() - end.size(), end.size(), end) == 0;
+}
+
+}  // namespace
+
+std::optional<unsigned> running_receivers(std::uint32_t index, const std::string& root) {
+  const Sysfs files(root);
+  if (files.line(kernel_thread_daemon) != "kthreadd") return std::nullopt;
+  // The plus sign: is running it. A minus sign: ran it last.
+  const std::string running = "+" + device_name(index) + "-recv";
+  unsigned count = 0;
+  std::error_code gone;
+  std::filesystem::directory_iterator process(root + "/proc", gone);
+  while (!gone && process != std::filesystem::directory_iterator()) {
+    const std::string id = process->path().filename().string();
+    const bool is_process = id.find_first_not_of("0123456789") == std::string::npos;
+    if (is_process && ends_with(files.line("/proc/" + id + "/comm").value_or(""), running)) ++count;
+    process.increment(gone);
+  }
+  return count;
+}
+
+}  // namespace nbdring
