@@ -1,4 +1,5 @@
-// nbdring attach: a backend, lanes over it, and the driver in front. Each step undoes itself when a later one fails.
+// nbdring attach: a backend, lanes over it, and the driver in front. Each step undoes itself when a
+// later one fails.
 
 #include <fcntl.h>
 #include <sys/mman.h>
@@ -42,7 +43,8 @@ bool asks_for_read_only(const AttachCommand& command, const BackendSpec& spec) {
   return command.read_only || (file != nullptr && file->read_only);
 }
 
-// Memory pressure may need this very device to write pages out: the engine must neither be swapped nor killed for it.
+// Memory pressure may need this very device to write pages out: the engine must neither be swapped
+// nor killed for it.
 void stay_in_memory(Log& log) {
   if (::mlockall(MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT) != 0) {
     log.warning("the engine's memory can be swapped out", {{"reason", error_text(errno)}});
@@ -57,7 +59,8 @@ void stay_in_memory(Log& log) {
 void check_same(const DeviceRecord& attached, const Wanted& wanted) {
   std::string differs;
   if (attached.backend != wanted.backend) differs = "with the backend " + attached.backend;
-  if (attached.read_only != wanted.read_only) differs = attached.read_only ? "read-only" : "writable";
+  if (attached.read_only != wanted.read_only)
+    differs = attached.read_only ? "read-only" : "writable";
   const auto& index = wanted.command.index;
   if (index && *index != attached.index) differs = "there and not at /dev/" + device_name(*index);
   if (!wanted.command.name.empty() && wanted.command.name != attached.name) {
@@ -69,7 +72,8 @@ void check_same(const DeviceRecord& attached, const Wanted& wanted) {
                                        "; detach it first, or give another --id");
 }
 
-// The driver holds a device whose engine has died. Nobody uses it: it is in the way and nothing more.
+// The driver holds a device whose engine has died. Nobody uses it: it is in the way and nothing
+// more.
 void clean_up_after(const DeviceRecord& dead, const RunFolder& folder, Log& log) {
   const auto users = users_of(dead.index);
   if (!users.empty()) {
@@ -139,8 +143,8 @@ IdentityLocks lock_identity(const Wanted& wanted, const RunFolder& folder) {
   return locks;
 }
 
-// From here to the device's end. The order of the objects matters, because they end in the reverse one: the driver lets go
-// while the lanes still serve.
+// From here to the device's end. The order of the objects matters, because they end in the reverse
+// one: the driver lets go while the lanes still serve.
 void serve_device(const Wanted& wanted, const RunFolder& folder, IdentityLocks locks, Log& log,
                   Announcer& announcer) {
   TerminationSignals signals;

@@ -1,5 +1,6 @@
 #pragma once
-// The commands: each does one thing and returns the program's exit code, or throws a Failure. One file each.
+// The commands: each does one thing and returns the program's exit code, or throws a Failure. One
+// file each.
 
 #include <memory>
 #include <string>
@@ -16,7 +17,8 @@ int run_status(const StatusCommand& command, const CommonOptions& common);
 int run_serve(const ServeCommand& command, const CommonOptions& common);
 int run_doctor(const DoctorCommand& command, const CommonOptions& common);
 
-/// The backend that an argument names. Parameters that it does not know are warnings, or failures with --strict.
+/// The backend that an argument names. Parameters that it does not know are warnings, or failures
+/// with --strict.
 BackendSpec backend_from(const std::string& argument, const CommonOptions& common, Log& log);
 
 /// Writes to standard output; a full disk or a closed pipe is a Failure.

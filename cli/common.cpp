@@ -8,7 +8,8 @@ namespace nbdring {
 BackendSpec backend_from(const std::string& argument, const CommonOptions& common, Log& log) {
   BackendSpec spec = parse_backend_spec(argument);
   for (const std::string& warning : spec.warnings) {
-    if (common.strict) throw Failure(FailureKind::usage, warning + "; --strict makes this an error");
+    if (common.strict)
+      throw Failure(FailureKind::usage, warning + "; --strict makes this an error");
     log.warning(warning);
   }
   return spec;

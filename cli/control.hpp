@@ -1,14 +1,14 @@
 #pragma once
-// The control socket of a device, /run/nbdring/nbdN.sock: how detach and status talk to its engine. The folder is root's
-// alone (0700), so who can connect may do everything.
+// The control socket of a device, /run/nbdring/nbdN.sock: how detach and status talk to its engine.
+// The folder is root's alone (0700), so who can connect may do everything.
 //
 // A connection carries one request and one reply, each a line of JSON:
 //
 //   {"command":"status"}                          {"exit":0,"body":{...}}
 //   {"command":"detach","force":false}            {"exit":3,"error":"/dev/nbd0 is in use: ..."}
 //
-// Nobody is trusted with the engine's time or memory: a line longer than its limit, a request that does not come in time,
-// or is none, ends the connection; a few connections are served at once.
+// Nobody is trusted with the engine's time or memory: a line longer than its limit, a request that
+// does not come in time, or is none, ends the connection; a few connections are served at once.
 
 #include <chrono>
 #include <cstddef>
@@ -32,11 +32,12 @@ struct ControlRequest {
 
 struct ControlReply {
   int exit_code = 0;
-  std::string error;  // one line, where exit_code is not 0
+  std::string error;  // one line; where exit_code is 0 a warning, or empty
   std::string body;   // JSON, or empty
 };
 
-/// The texts of the protocol, without the newline. The parsers throw Failure (failed) for what is none.
+/// The texts of the protocol, without the newline. The parsers throw Failure (failed) for what is
+/// none.
 std::string to_line(const ControlRequest& request);
 std::string to_line(const ControlReply& reply);
 ControlRequest parse_control_request(const std::string& line);

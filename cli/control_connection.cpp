@@ -2,8 +2,8 @@
 #include <sys/socket.h>
 #include <sys/syscall.h>
 
-#include <array>
 #include <algorithm>
+#include <array>
 
 #include "cli/control.hpp"
 #include "cli/listen.hpp"

@@ -20,7 +20,8 @@ namespace {
 
 constexpr off_t log_bytes_max = 1024 * 1024;
 
-// The child's message: one byte that tells how it went, then the text. '0': ready; else the failure's kind as a digit.
+// The child's message: one byte that tells how it went, then the text. '0': ready; else the
+// failure's kind as a digit.
 constexpr char ready_byte = '0';
 
 class ForegroundAnnouncer final : public Announcer {
@@ -31,7 +32,8 @@ class ForegroundAnnouncer final : public Announcer {
   }
 };
 
-// The journal's socket is made non-blocking: a journal that waits for the very device we serve must not stop us.
+// The journal's socket is made non-blocking: a journal that waits for the very device we serve must
+// not stop us.
 FileDescriptor open_log(const std::string& path) {
   FileDescriptor journal(sd_journal_stream_fd("nbdring", LOG_INFO, 0));
   if (journal.is_open()) {

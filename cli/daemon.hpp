@@ -1,7 +1,8 @@
 #pragma once
-// Going to the background. The process forks before it has any thread; the child becomes the engine, the parent waits
-// until the child is ready (it prints the child's line and returns 0) or has failed (it fails in the same words), so the
-// user's shell sees one command that either worked or said why not.
+// Going to the background. The process forks before it has any thread; the child becomes the
+// engine, the parent waits until the child is ready (it prints the child's line and returns 0) or
+// has failed (it fails in the same words), so the user's shell sees one command that either worked
+// or said why not.
 
 #include <functional>
 #include <string>
@@ -13,8 +14,8 @@ class Announcer {
  public:
   virtual ~Announcer() = default;
 
-  /// Once. Prints the line on the starter's standard output. log_path: the file for a log where there is no journal.
-  /// Failure when the starter has gone: nobody wants the engine any more.
+  /// Once. Prints the line on the starter's standard output. log_path: the file for a log where
+  /// there is no journal. Failure when the starter has gone: nobody wants the engine any more.
   virtual void ready(const std::string& line, const std::string& log_path) = 0;
 };
 
@@ -24,10 +25,12 @@ using EngineMain = std::function<int(Announcer&)>;
 /// Runs the engine here: standard streams stay, systemd is told READY=1.
 int run_in_foreground(const EngineMain& engine);
 
-/// Runs the engine in a child that has let go of the terminal, the folder and every inherited descriptor.
+/// Runs the engine in a child that has let go of the terminal, the folder and every inherited
+/// descriptor.
 int run_in_background(const EngineMain& engine);
 
-/// Empties a log that is a file and has grown beyond a mebibyte. Log lines are rare; this bounds them all the same.
+/// Empties a log that is a file and has grown beyond a mebibyte. Log lines are rare; this bounds
+/// them all the same.
 void bound_log_file() noexcept;
 
 }  // namespace nbdring

@@ -1,5 +1,6 @@
-// nbdring detach: see who uses the device, have everything written out, and let the engine disconnect it. Where the engine
-// has died, the driver's part and the files are cleaned up from here.
+// nbdring detach: see who uses the device, have everything written out, and let the engine
+// disconnect it. Where the engine has died, the driver's part and the files are cleaned up from
+// here.
 
 #include <fcntl.h>
 #include <sys/wait.h>
@@ -20,12 +21,13 @@ namespace nbdring {
 namespace {
 
 constexpr std::chrono::milliseconds passing_user_wait{2000};
-constexpr std::chrono::seconds flush_wait{300};        // gigabytes of dirty pages may be on their way
+constexpr std::chrono::seconds flush_wait{300};  // gigabytes of dirty pages may be on their way
 constexpr std::chrono::seconds forced_flush_wait{10};  // who forces does not want to wait
 constexpr std::chrono::seconds engine_wait{30};        // longer than it gives itself
 constexpr std::chrono::milliseconds clean_up_wait{10'000};
 
-// In a process of its own: a write that hangs in the kernel cannot be killed, but it can be left behind.
+// In a process of its own: a write that hangs in the kernel cannot be killed, but it can be left
+// behind.
 pid_t start_flush(const std::string& device) {
   const pid_t child = ::fork();
   if (child < 0) fail_errno(FailureKind::failed, "cannot start a process for fsync");
@@ -61,25 +63,27 @@ void flush_as_wanted(const std::string& device, bool force, Log& log) {
   }
 }
 
-void ask_engine(const DeviceRecord& record, const RunFolder& folder, bool force) {
+void ask_engine(const DeviceRecord& record, const RunFolder& folder, bool force, Log& log) {
   ControlConnection engine(folder.socket_path(record.index));
   const ControlRequest request{ControlRequest::Command::detach, force};
   const ControlReply reply = engine.ask(request, Deadline::in(engine_wait));
   if (reply.exit_code != 0) {
     throw Failure(static_cast<FailureKind>(reply.exit_code), reply.error);
   }
+  if (!reply.error.empty()) log.warning(reply.error);
   if (!engine.wait_for_engine_end(Deadline::in(engine_wait))) {
     throw Failure(FailureKind::failed, record.device() + " is detached, but its engine (pid " +
                                            std::to_string(record.pid) + ") does not end");
   }
 }
 
-// Nothing answers requests any more: what was not written is lost, and flushing would only wait for that.
+// Nothing answers requests any more: what was not written is lost, and flushing would only wait for
+// that.
 void clean_up_after(const DeviceRecord& record, const RunFolder& folder, Log& log) {
-  log.warning("the engine had died: what it had not written is lost", {{"device", record.device()}});
+  log.warning("the engine had died: what it had not written is lost",
+              {{"device", record.device()}});
   if (!disconnect_index(record.index, clean_up_wait, log)) {
-    throw Failure(FailureKind::failed, "the driver holds " + record.device() +
-                                           " until its last user has closed it");
+    throw Failure(FailureKind::failed, held_text(record.device()));
   }
   folder.forget(record.index);
 }
@@ -92,7 +96,7 @@ void detach_one(const KnownDevice& known, const RunFolder& folder, bool force, L
   }
   if (!known.engine_lives) return clean_up_after(record, folder, log);
   flush_as_wanted(record.device(), force, log);
-  ask_engine(record, folder, force);
+  ask_engine(record, folder, force, log);
 }
 
 // All are tried. The exit code is that of the first that failed.

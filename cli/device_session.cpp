@@ -101,8 +101,7 @@ ControlReply DeviceSession::status() const {
 ControlReply DeviceSession::detach(bool force) {
   const std::string device = parts_.record.device();
   if (!force) {
-    const auto users =
-        lasting_users_of(parts_.record.index, Deadline::in(passing_user_wait));
+    const auto users = lasting_users_of(parts_.record.index, Deadline::in(passing_user_wait));
     if (!users.empty()) {
       return {static_cast<int>(FailureKind::busy), in_use_text(device, users), ""};
     }
@@ -110,9 +109,9 @@ ControlReply DeviceSession::detach(bool force) {
   detached_ = true;
   if (parts_.attachment.disconnect(disconnect_wait)) return {};
   parts_.record_file.keep();
-  return {static_cast<int>(FailureKind::failed),
-          device + " is disconnected, but the driver holds it until its last user has closed it",
-          ""};
+  // Who forces knows that there are users: for them it is no failure.
+  const int exit_code = force ? 0 : static_cast<int>(FailureKind::failed);
+  return {exit_code, held_text(device), ""};
 }
 
 }  // namespace nbdring

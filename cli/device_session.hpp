@@ -1,8 +1,10 @@
 #pragma once
-// The life of an attached device after its start: answers the control socket, heeds signals, notices when the driver has
-// ended the device. On the front end's loop, the main thread; the lanes have threads of their own and never wait for it.
+// The life of an attached device after its start: answers the control socket, heeds signals,
+// notices when the driver has ended the device. On the front end's loop, the main thread; the lanes
+// have threads of their own and never wait for it.
 //
-// A detach is refused while the device is in use. SIGTERM and SIGINT ask for one; a second one forces it.
+// A detach is refused while the device is in use. SIGTERM and SIGINT ask for one; a second one
+// forces it.
 
 #include <string>
 

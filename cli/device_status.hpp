@@ -1,6 +1,6 @@
 #pragma once
-// What an engine counts about its device, as plain numbers of one moment. The engine collects it, the control protocol
-// carries it as JSON, report.hpp draws it.
+// What an engine counts about its device, as plain numbers of one moment. The engine collects it,
+// the control protocol carries it as JSON, report.hpp draws it.
 
 #include <array>
 #include <cstdint>
@@ -30,7 +30,8 @@ struct CommandStatus {
   friend bool operator==(const CommandStatus&, const CommandStatus&) = default;
 };
 
-/// The commands that the driver sends, in the order in which they are shown. It never sends BLOCK_STATUS.
+/// The commands that the driver sends, in the order in which they are shown. It never sends
+/// BLOCK_STATUS.
 inline constexpr std::array<StatsCommand, 5> driver_commands{
     StatsCommand::read, StatsCommand::write, StatsCommand::flush, StatsCommand::trim,
     StatsCommand::write_zeroes};
@@ -41,7 +42,7 @@ struct LaneStatus {
   std::uint64_t in_flight = 0;
   std::uint64_t refused = 0;  // answered with an error before they reached the backend
   CommandStatuses commands{};
-  CommandStatus all;          // of all commands together
+  CommandStatus all;  // of all commands together
   friend bool operator==(const LaneStatus&, const LaneStatus&) = default;
 };
 
@@ -50,7 +51,7 @@ struct DeviceStatus {
   std::string state;         // "serving"; "degraded" when a lane has ended; "ended"
   std::uint64_t uptime = 0;  // seconds
   std::vector<LaneStatus> lanes;
-  LaneStatus total;          // over the lanes; its state is the device's
+  LaneStatus total;  // over the lanes; its state is the device's
   friend bool operator==(const DeviceStatus&, const DeviceStatus&) = default;
 };
 

@@ -1,5 +1,6 @@
 #pragma once
-// What --help prints: at most 80 columns, options with units and defaults, examples that work when copied.
+// What --help prints: at most 80 columns, options with units and defaults, examples that work when
+// copied.
 
 #include <string>
 

@@ -54,8 +54,8 @@ struct Canonical {
 std::string canonical_text(const BackendSpec& spec) { return std::visit(Canonical(), spec.form); }
 
 std::string default_id(const BackendSpec& spec, int pid) {
-  const bool each_another = std::holds_alternative<MemorySpec>(spec.form) ||
-                            std::holds_alternative<NullSpec>(spec.form);
+  const bool each_another =
+      std::holds_alternative<MemorySpec>(spec.form) || std::holds_alternative<NullSpec>(spec.form);
   return canonical_text(spec) + (each_another ? "#" + std::to_string(pid) : "");
 }
 

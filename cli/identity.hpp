@@ -1,6 +1,7 @@
 #pragma once
-// The canonical text of a backend: the same bytes have the same text, however the user wrote it. It is what a device is
-// known by where no --id is given, so it goes to the driver, to JSON and to terminals: plain ASCII.
+// The canonical text of a backend: the same bytes have the same text, however the user wrote it. It
+// is what a device is known by where no --id is given, so it goes to the driver, to JSON and to
+// terminals: plain ASCII.
 
 #include <string>
 
@@ -8,10 +9,12 @@
 
 namespace nbdring {
 
-/// "file:/srv/disk.img?offset=512", links resolved; "memory:1048576". How it is accessed (cache, read-only) is no part.
+/// "file:/srv/disk.img?offset=512", links resolved; "memory:1048576". How it is accessed (cache,
+/// read-only) is no part.
 std::string canonical_text(const BackendSpec& spec);
 
-/// The default identity: the canonical text; for memory and null with the process behind it, as each is another one.
+/// The default identity: the canonical text; for memory and null with the process behind it, as
+/// each is another one.
 std::string default_id(const BackendSpec& spec, int pid);
 
 }  // namespace nbdring

@@ -1,4 +1,5 @@
-// nbdring list: every device of this machine that nbdring attached. A script's list has no head where it has no rows.
+// nbdring list: every device of this machine that nbdring attached. A script's list has no head
+// where it has no rows.
 
 #include "cli/commands.hpp"
 #include "cli/report.hpp"

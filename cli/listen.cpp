@@ -34,8 +34,8 @@ FileDescriptor unix_socket() {
   return socket;
 }
 
-// The mode of the file comes from the socket's own (unix(7) does not say so; net/unix/af_unix.c does), so that no moment
-// exists in which somebody else may connect.
+// The mode of the file comes from the socket's own (unix(7) does not say so; net/unix/af_unix.c
+// does), so that no moment exists in which somebody else may connect.
 int bind_unix(int socket, const sockaddr_un& address) {
   ::fchmod(socket, 0600);
   return ::bind(socket, reinterpret_cast<const sockaddr*>(&address), sizeof address);
@@ -116,8 +116,8 @@ std::vector<FileDescriptor> listen_tcp(const TcpEndpoint& endpoint) {
   wanted.ai_socktype = SOCK_STREAM;
   wanted.ai_flags = AI_PASSIVE | AI_NUMERICSERV;
   addrinfo* found = nullptr;
-  const int error = ::getaddrinfo(endpoint.host.c_str(), std::to_string(endpoint.port).c_str(),
-                                  &wanted, &found);
+  const int error =
+      ::getaddrinfo(endpoint.host.c_str(), std::to_string(endpoint.port).c_str(), &wanted, &found);
   if (error != 0) {
     throw Failure(FailureKind::failed,
                   "cannot listen on " + place + ": " + gai_strerror(error) + "; check the address");

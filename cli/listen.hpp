@@ -1,6 +1,6 @@
 #pragma once
-// Sockets that listen: for the clients of `nbdring serve` and for the control socket of a device. Start-up code: failures
-// are Failure exceptions that name the address.
+// Sockets that listen: for the clients of `nbdring serve` and for the control socket of a device.
+// Start-up code: failures are Failure exceptions that name the address.
 
 #include <sys/stat.h>
 
@@ -12,8 +12,8 @@
 
 namespace nbdring {
 
-/// A Unix socket that listens, mode 0600. A socket file that nobody listens on any more is replaced. The destructor
-/// removes the file, unless somebody has put another one in its place.
+/// A Unix socket that listens, mode 0600. A socket file that nobody listens on any more is
+/// replaced. The destructor removes the file, unless somebody has put another one in its place.
 class UnixListener {
  public:
   explicit UnixListener(const std::string& path);

@@ -7,8 +7,8 @@
 
 namespace nbdring {
 
-/// By device, name or identity, or by the backend as it was given to attach. Failure (not_found) that says what there is
-/// instead.
+/// By device, name or identity, or by the backend as it was given to attach. Failure (not_found)
+/// that says what there is instead.
 KnownDevice look_up(const RunFolder& folder, const std::string& target);
 
 }  // namespace nbdring

@@ -55,7 +55,8 @@ int run(int argc, char** argv) {
 }  // namespace nbdring
 
 int main(int argc, char** argv) {
-  // One heap for all threads: what they need is small and made at the start, and a heap each would cost resident memory.
+  // One heap for all threads: what they need is small and made at the start, and a heap each would
+  // cost resident memory.
   ::mallopt(M_ARENA_MAX, 1);
   return nbdring::run(argc, argv);
 }

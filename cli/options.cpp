@@ -18,12 +18,13 @@ constexpr std::uint64_t connections_max = 16;
 constexpr std::uint64_t seconds_max = 24 * 60 * 60;
 constexpr std::uint64_t clients_max = 4096;
 constexpr std::uint64_t descriptor_max = 1 << 20;
-constexpr std::size_t export_name_bytes_max = 4096;  // NBD: the longest string that must be supported
+constexpr std::size_t export_name_bytes_max =
+    4096;  // NBD: the longest string that must be supported
 
 // CLI11 sorts the words into these; what they mean is checked afterwards, by values.hpp.
 struct Words {
-  std::map<std::string, std::string> values;            // long option or positional -> its value
-  std::map<std::string, std::vector<std::string>> lists; // the same for repeatable options
+  std::map<std::string, std::string> values;              // long option or positional -> its value
+  std::map<std::string, std::vector<std::string>> lists;  // the same for repeatable options
   std::map<std::string, bool> flags;
 };
 
@@ -81,7 +82,8 @@ class CommandLine {
                        std::uint64_t otherwise) const;
   std::string positional(const std::string& command, const std::string& name,
                          const std::string& what) const;
-  [[noreturn]] void explain(const CLI::ParseError& error, const std::vector<std::string>& arguments);
+  [[noreturn]] void explain(const CLI::ParseError& error,
+                            const std::vector<std::string>& arguments);
 
   CLI::App app_{"", "nbdring"};
   Words words_;
@@ -159,7 +161,8 @@ CommonOptions CommandLine::common() const {
 AttachCommand CommandLine::attach() const {
   const auto& values = words_.values;
   AttachCommand command;
-  command.backend = positional("attach", "BACKEND", "what to attach, e.g. `nbdring attach disk.img`");
+  command.backend =
+      positional("attach", "BACKEND", "what to attach, e.g. `nbdring attach disk.img`");
   if (has("DEVICE")) {
     command.index = device_index(values.at("DEVICE"));
     if (!command.index) {
@@ -234,7 +237,8 @@ ServeCommand CommandLine::serve() const {
   command.read_only = words_.flags.at("--read-only");
   command.export_name = words_.values.at("--export-name");
   if (command.export_name.size() > export_name_bytes_max) {
-    throw Failure(FailureKind::usage, "--export-name: longer than 4096 bytes; choose a shorter one");
+    throw Failure(FailureKind::usage,
+                  "--export-name: longer than 4096 bytes; choose a shorter one");
   }
   command.clients_max = number("--max-clients", 1, clients_max, 64);
   command.timeout = std::chrono::seconds(number("--timeout", 1, seconds_max, 30));
@@ -300,7 +304,8 @@ Invocation parse_command_line(const std::vector<std::string>& arguments) {
 std::vector<std::string> options_of(const std::string& command) {
   CommandLine line;
   std::vector<std::string> names;
-  for (const CLI::Option* option : line.app().get_subcommand(command)->get_options()) {
+  CLI::App& app = command.empty() ? line.app() : *line.app().get_subcommand(command);
+  for (const CLI::Option* option : app.get_options()) {
     for (const std::string& name : option->get_lnames()) names.push_back("--" + name);
   }
   return names;

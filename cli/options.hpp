@@ -1,9 +1,10 @@
 #pragma once
-// The command line as plain structs: everything that parse_command_line() returns has been checked and is within its
-// range. A wrong one is a Failure (usage, exit code 2) that says which option, which value and what to do.
+// The command line as plain structs: everything that parse_command_line() returns has been checked
+// and is within its range. A wrong one is a Failure (usage, exit code 2) that says which option,
+// which value and what to do.
 //
-// options.cpp is the only user of CLI11. The texts of --help are in help.cpp, written by hand; a test holds that they
-// name every option that is accepted here, and no other.
+// options.cpp is the only user of CLI11. The texts of --help are in help.cpp, written by hand; a
+// test holds that they name every option that is accepted here, and no other.
 
 #include <chrono>
 #include <cstdint>
@@ -31,13 +32,13 @@ struct AttachCommand {
   std::string backend;
   std::optional<std::uint32_t> index;  // of /dev/nbdN
   bool foreground = false;
-  unsigned connections = 0;            // 1 to 16
+  unsigned connections = 0;  // 1 to 16
   bool read_only = false;
   std::optional<std::uint32_t> block_size;
   std::chrono::seconds timeout{30};
   std::chrono::seconds recovery_window{30};
-  std::string id;                      // empty: the backend's canonical text
-  std::string name;                    // empty: none
+  std::string id;    // empty: the backend's canonical text
+  std::string name;  // empty: none
 };
 
 struct DetachCommand {
@@ -76,8 +77,8 @@ struct ShowText {
   std::string text;
 };
 
-using AnyCommand = std::variant<AttachCommand, DetachCommand, ListCommand, StatusCommand, ServeCommand,
-                             DoctorCommand, ShowText>;
+using AnyCommand = std::variant<AttachCommand, DetachCommand, ListCommand, StatusCommand,
+                                ServeCommand, DoctorCommand, ShowText>;
 
 struct Invocation {
   CommonOptions common;
@@ -87,7 +88,8 @@ struct Invocation {
 /// arguments[0] is the program's name.
 Invocation parse_command_line(const std::vector<std::string>& arguments);
 
-/// The long options that a command takes, with their dashes; for the test of the help texts.
+/// The long options that a command takes (empty: the program), with their dashes; for the test of
+/// the help texts.
 std::vector<std::string> options_of(const std::string& command);
 
 }  // namespace nbdring

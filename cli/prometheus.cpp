@@ -1,4 +1,5 @@
-// Prometheus's text format: https://prometheus.io/docs/instrumenting/exposition_formats/ (version 0.0.4).
+// Prometheus's text format: https://prometheus.io/docs/instrumenting/exposition_formats/ (version
+// 0.0.4).
 
 #include <cstdio>
 #include <functional>

@@ -1,4 +1,5 @@
-// The JSON form of a DeviceRecord: in the record file, in the control protocol and in what `list --json` prints.
+// The JSON form of a DeviceRecord: in the record file, in the control protocol and in what `list
+// --json` prints.
 
 #include <nlohmann/json.hpp>
 

@@ -13,7 +13,8 @@ std::string padded(std::string text, std::size_t width, bool to_the_right) {
   return to_the_right ? space + text : text + space;
 }
 
-/// Columns as wide as their widest cell. The first column and the last can be text, which stands to the left.
+/// Columns as wide as their widest cell. The first column and the last can be text, which stands to
+/// the left.
 class Table {
  public:
   explicit Table(std::vector<std::string> head, std::vector<bool> numbers)
@@ -25,7 +26,8 @@ class Table {
   std::string text() const {
     std::vector<std::size_t> widths(numbers_.size(), 0);
     for (const auto& row : rows_) {
-      for (std::size_t i = 0; i < widths.size(); ++i) widths[i] = std::max(widths[i], row[i].size());
+      for (std::size_t i = 0; i < widths.size(); ++i)
+        widths[i] = std::max(widths[i], row[i].size());
     }
     std::string text;
     for (const auto& row : rows_) {
@@ -46,7 +48,10 @@ class Table {
 
 std::string with_unit(double value, const char* unit) {
   std::array<char, 32> text{};
-  std::snprintf(text.data(), text.size(), value < 10 ? "%.2f %s" : value < 100 ? "%.1f %s" : "%.0f %s",
+  std::snprintf(text.data(), text.size(),
+                value < 10    ? "%.2f %s"
+                : value < 100 ? "%.1f %s"
+                              : "%.0f %s",
                 value, unit);
   return text.data();
 }

@@ -1,6 +1,6 @@
 #pragma once
-// How devices and their numbers are shown: tables for people, at most 80 columns wide, and Prometheus's text format
-// (version 0.0.4). Pure functions.
+// How devices and their numbers are shown: tables for people, at most 80 columns wide, and
+// Prometheus's text format (version 0.0.4). Pure functions.
 
 #include <optional>
 #include <string>
@@ -11,7 +11,8 @@
 
 namespace nbdring {
 
-/// A row for each device, in columns; nothing where there is none. Long backends are not cut: they are the last column.
+/// A row for each device, in columns; nothing where there is none. Long backends are not cut: they
+/// are the last column.
 std::string list_table(const std::vector<KnownDevice>& devices);
 std::string list_json(const std::vector<KnownDevice>& devices);
 

@@ -15,7 +15,8 @@
 namespace nbdring {
 namespace {
 
-/// Every socket of this server: those that listen, and those that are connected to a client already.
+/// Every socket of this server: those that listen, and those that are connected to a client
+/// already.
 struct Sockets {
   std::vector<UnixListener> unix_listeners;
   std::vector<FileDescriptor> listeners;

@@ -1,5 +1,6 @@
 #pragma once
-// SIGTERM and SIGINT as something to wait for. Made in main before any thread exists, because threads inherit the mask.
+// SIGTERM and SIGINT as something to wait for. Made in main before any thread exists, because
+// threads inherit the mask.
 
 #include "client/runtime/file_descriptor.hpp"
 

@@ -54,8 +54,8 @@ std::uint64_t hash_of(std::string_view text) {
   return hash;
 }
 
-// An open file description lock ends with the process, and can be asked for without being taken: nobody who looks can be
-// mistaken for an engine.
+// An open file description lock ends with the process, and can be asked for without being taken:
+// nobody who looks can be mistaken for an engine.
 struct flock write_lock() {
   struct flock lock {};
   lock.l_type = F_WRLCK;
@@ -143,7 +143,8 @@ std::optional<KnownDevice> RunFolder::find(const std::string& target, const Sysf
   return found;
 }
 
-// The lock of the folder keeps a new engine from putting its record here between the look and the removal.
+// The lock of the folder keeps a new engine from putting its record here between the look and the
+// removal.
 void RunFolder::forget(std::uint32_t index) const {
   const FolderLock lock(*this);
   const FileDescriptor record = open_file(record_path(index), O_RDONLY);
@@ -158,8 +159,8 @@ FolderLock::FolderLock(const RunFolder& folder)
   if (!folder_.is_open()) fail_path("cannot open", folder.path());
   const auto locked = [this] { return ::flock(folder_.get(), LOCK_EX | LOCK_NB) == 0; };
   if (!wait_until(locked, Deadline::in(folder_lock_wait))) {
-    throw Failure(FailureKind::busy,
-                  "somebody has " + folder.path() + " locked; see `fuser -v " + folder.path() + "`");
+    throw Failure(FailureKind::busy, "somebody has " + folder.path() + " locked; see `fuser -v " +
+                                         folder.path() + "`");
   }
 }
 
@@ -168,11 +169,12 @@ IdentityLock::IdentityLock(const RunFolder& folder, Of of, const std::string& te
     : path_(folder.path() + "/id-" +
             std::to_string(hash_of((of == Of::id ? "id:" : "name:") + text)) + ".lock") {
   if (wait_until([this] { return try_lock(); }, deadline)) return;
-  throw Failure(FailureKind::busy, "another nbdring is still attaching '" + text +
-                                       "'; try again when it is done");
+  throw Failure(FailureKind::busy,
+                "another nbdring is still attaching '" + text + "'; try again when it is done");
 }
 
-// Whoever had the lock before may have removed the file that we opened: only the one that has the name counts.
+// Whoever had the lock before may have removed the file that we opened: only the one that has the
+// name counts.
 bool IdentityLock::try_lock() {
   FileDescriptor file = open_file(path_, O_RDWR | O_CREAT);
   if (!file.is_open()) fail_path("cannot open", path_);
@@ -207,7 +209,8 @@ RecordFile::~RecordFile() {
   try {
     folder_.forget(index_);
   } catch (const Failure&) {
-    // Somebody holds the folder's lock and does not go on. Whoever looks next removes what we leave.
+    // Somebody holds the folder's lock and does not go on. Whoever looks next removes what we
+    // leave.
   }
 }
 

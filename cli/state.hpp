@@ -1,16 +1,21 @@
 #pragma once
-// What the devices of this machine leave in /run/nbdring (mode 0700), so that later commands find them:
+// What the devices of this machine leave in /run/nbdring (mode 0700), so that later commands find
+// them:
 //
-//   nbdN.json  who serves /dev/nbdN, put there by rename. The engine holds a lock on it for as long as it lives: that is
-//              how everybody else knows that it does; a process number could have been given out again.
+//   nbdN.json  who serves /dev/nbdN, put there by rename. The engine holds a lock on it for as long
+//   as it lives: that is
+//              how everybody else knows that it does; a process number could have been given out
+//              again.
 //   nbdN.sock  the engine's control socket (control.hpp)
 //   nbdN.log   its log, where this machine has no journal (daemon.hpp)
 //   id-*.lock  while an identity or a name is being attached
 //
-// Who renames or removes files here has the folder itself locked. Nothing stays when the last device has ended.
+// Who renames or removes files here has the folder itself locked. Nothing stays when the last
+// device has ended.
 //
-// An engine that died leaves its files. They are removed by whoever comes across them once the driver holds the device no
-// longer, or by detach. Every function takes the folder from its object, so that tests have their own.
+// An engine that died leaves its files. They are removed by whoever comes across them once the
+// driver holds the device no longer, or by detach. Every function takes the folder from its object,
+// so that tests have their own.
 
 #include <cstdint>
 #include <optional>
@@ -26,10 +31,10 @@ namespace nbdring {
 /// What is known of an attached device from outside.
 struct DeviceRecord {
   std::uint32_t index = 0;
-  std::string id;       // the driver's backend identifier
-  std::string name;     // empty: none
-  std::string backend;  // canonical text
-  std::uint64_t size = 0;  // bytes
+  std::string id;                // the driver's backend identifier
+  std::string name;              // empty: none
+  std::string backend;           // canonical text
+  std::uint64_t size = 0;        // bytes
   std::uint32_t block_size = 0;  // bytes
   bool read_only = false;
   unsigned connections = 0;
@@ -61,7 +66,8 @@ class RunFolder {
   std::string log_path(std::uint32_t index) const { return file(index, ".log"); }
   const std::string& path() const { return path_; }
 
-  /// Every device, by index. Forgets, files and all, those whose engine is dead and which the driver does not hold.
+  /// Every device, by index. Forgets, files and all, those whose engine is dead and which the
+  /// driver does not hold.
   std::vector<KnownDevice> devices(const Sysfs& sysfs = Sysfs()) const;
 
   /// By device (/dev/nbdN, nbdN, N), by name, by identity: in this order.
@@ -78,7 +84,8 @@ class RunFolder {
   std::string path_;
 };
 
-/// The right to rename and remove in the folder, until destruction. Held for a few system calls only.
+/// The right to rename and remove in the folder, until destruction. Held for a few system calls
+/// only.
 class FolderLock {
  public:
   explicit FolderLock(const RunFolder& folder);
@@ -87,8 +94,8 @@ class FolderLock {
   FileDescriptor folder_;
 };
 
-/// The right to attach an identity, or a name, until destruction: of two at once the second one waits, and then finds it
-/// attached. Failure (busy) at the deadline.
+/// The right to attach an identity, or a name, until destruction: of two at once the second one
+/// waits, and then finds it attached. Failure (busy) at the deadline.
 class IdentityLock {
  public:
   enum class Of { id, name };
@@ -104,7 +111,8 @@ class IdentityLock {
   FileDescriptor file_;
 };
 
-/// The engine's own record: there, and locked, as long as the object lives. The destructor removes the device's files.
+/// The engine's own record: there, and locked, as long as the object lives. The destructor removes
+/// the device's files.
 class RecordFile {
  public:
   RecordFile(const RunFolder& folder, const DeviceRecord& record);

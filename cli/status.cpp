@@ -54,8 +54,9 @@ bool wait_for_end(const TerminationSignals& signals) {
 
 int watch(const RunFolder& folder, const std::string& target) {
   if (::isatty(STDOUT_FILENO) == 0) {
-    throw Failure(FailureKind::usage, "--watch draws on a terminal, which standard output is not; "
-                                      "leave it out, or say --json");
+    throw Failure(FailureKind::usage,
+                  "--watch draws on a terminal, which standard output is not; "
+                  "leave it out, or say --json");
   }
   const TerminationSignals signals;
   print("\033[2J");

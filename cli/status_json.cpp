@@ -1,4 +1,5 @@
-// The JSON form of a DeviceStatus, both ways: what `status --json` prints and what the control protocol carries.
+// The JSON form of a DeviceStatus, both ways: what `status --json` prints and what the control
+// protocol carries.
 
 #include <nlohmann/json.hpp>
 
@@ -14,9 +15,8 @@ Json json_of(const CommandStatus& command) {
   json["requests"] = command.requests;
   json["bytes"] = command.bytes;
   json["errors"] = command.errors;
-  json["latency_ns"] = {{"p50", command.latency.p50},
-                        {"p99", command.latency.p99},
-                        {"p99.9", command.latency.p999}};
+  json["latency_ns"] = {
+      {"p50", command.latency.p50}, {"p99", command.latency.p99}, {"p99.9", command.latency.p999}};
   return json;
 }
 

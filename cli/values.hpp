@@ -1,6 +1,6 @@
 #pragma once
-// The values of options: text in, checked value out. Each failure is a Failure (usage) of one line that names the option,
-// the value and what would be right.
+// The values of options: text in, checked value out. Each failure is a Failure (usage) of one line
+// that names the option, the value and what would be right.
 
 #include <cstdint>
 #include <string>
@@ -22,7 +22,8 @@ struct TcpEndpoint {
 };
 TcpEndpoint parse_endpoint(std::string_view option, std::string_view value);
 
-/// A name for a device: 1 to 64 letters, digits, '.', '_', '-'; does not begin with '-' and cannot be taken for a device.
+/// A name for a device: 1 to 64 letters, digits, '.', '_', '-'; does not begin with '-' and cannot
+/// be taken for a device.
 std::string parse_name(std::string_view option, std::string_view value);
 
 /// An identity: 1 to 1024 printable bytes (the driver shows it in one line of sysfs).

@@ -1,0 +1,185 @@
+#include "cli/options.hpp"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <sstream>
+
+#include "cli/help.hpp"
+#include "client/runtime/error.hpp"
+
+namespace nbdring {
+namespace {
+
+using ::testing::HasSubstr;
+
+std::vector<std::string> words(const std::string& line) {
+  std::istringstream stream("nbdring " + line);
+  return {std::istream_iterator<std::string>(stream), {}};
+}
+
+Invocation parse(const std::string& line) { return parse_command_line(words(line)); }
+
+template <typename T>
+T parse_as(const std::string& line) {
+  return std::get<T>(parse(line).command);
+}
+
+struct Refused {
+  const char* line;
+  const char* says;  // a part of the message
+};
+
+// In the test's report instead of its bytes.
+void PrintTo(const Refused& refused, std::ostream* out) { *out << refused.line; }
+
+class RefusedCommandLine : public ::testing::TestWithParam<Refused> {};
+
+TEST_P(RefusedCommandLine, IsAUsageFailureThatNamesTheCulprit) {
+  try {
+    parse(GetParam().line);
+    FAIL() << GetParam().line << " was accepted";
+  } catch (const Failure& failure) {
+    EXPECT_EQ(failure.kind(), FailureKind::usage);
+    EXPECT_THAT(failure.what(), HasSubstr(GetParam().says));
+    EXPECT_EQ(std::string(failure.what()).find('\n'), std::string::npos);
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Lines, RefusedCommandLine,
+    ::testing::Values(
+        Refused{"", "no command given"}, Refused{"atach x", "'atach' is not a command"},
+        Refused{"-v", "no command given"}, Refused{"gateway", "'gateway' is not a command"},
+        Refused{"attach", "no BACKEND given"}, Refused{"attach x /dev/sda", "'/dev/sda'"},
+        Refused{"attach x 1 2", "'2' is not understood"},
+        Refused{"attach x --bogus", "'--bogus' is not understood"},
+        Refused{"attach x -c", "--connections takes one value"},
+        Refused{"attach x -c 0", "'0' is not a whole number from 1 to 16"},
+        Refused{"attach x -c 17", "'17' is not a whole number from 1 to 16"},
+        Refused{"attach x -c 2x", "'2x'"}, Refused{"attach x -c 2 -c 3", "takes one value, once"},
+        Refused{"attach x --timeout 0", "--timeout: '0'"},
+        Refused{"attach x --timeout -1", "--timeout: '-1'"},
+        Refused{"attach x --timeout 99999999999999999999", "--timeout"},
+        Refused{"attach x --recovery-window 1.5", "'1.5'"},
+        Refused{"attach x -b 513", "'513' is not 512, 1024, 2048 or 4096"},
+        Refused{"attach x -b 8192", "'8192'"}, Refused{"attach x --path kernel", "remote export"},
+        Refused{"attach x --path road", "'road' is not auto, engine or kernel"},
+        Refused{"attach x --name nbd3", "reads like a device"},
+        Refused{"attach x --name 7", "reads like a device"},
+        Refused{"attach x --name a/b", "'a/b' is not a name"},
+        Refused{"attach x --name=", "--name takes one value"},
+        Refused{"attach x --json", "'--json' is not understood"},
+        Refused{"detach", "no DEVICE given"}, Refused{"detach 3 --all", "exclude each other"},
+        Refused{"list extra", "'extra' is not understood"}, Refused{"status", "no DEVICE given"},
+        Refused{"status 3 --json --watch", "exclude each other"},
+        Refused{"serve", "no BACKEND given"}, Refused{"serve x --tcp 1.2.3.4", "HOST:PORT"},
+        Refused{"serve x --tcp ::1:80", "[ADDRESS]:PORT"},
+        Refused{"serve x --tcp :80", "HOST:PORT"}, Refused{"serve x --tcp a:65536", "HOST:PORT"},
+        Refused{"serve x --fd -1", "'-1'"}, Refused{"serve x --max-clients 0", "'0'"},
+        Refused{"--log-format xml list", "'xml' is neither text nor json"},
+        Refused{"doctor now", "'now' is not understood"}));
+
+TEST(Options, AttachHasTheDefaultsThatItsHelpPromises) {
+  const auto command = parse_as<AttachCommand>("attach disk.img");
+  EXPECT_EQ(command.backend, "disk.img");
+  EXPECT_FALSE(command.index.has_value());
+  EXPECT_FALSE(command.foreground);
+  EXPECT_FALSE(command.read_only);
+  EXPECT_FALSE(command.block_size.has_value());
+  EXPECT_GE(command.connections, 1U);
+  EXPECT_LE(command.connections, 4U);
+  EXPECT_EQ(command.timeout, std::chrono::seconds(30));
+  EXPECT_EQ(command.recovery_window, std::chrono::seconds(30));
+}
+
+TEST(Options, AttachTakesEveryOption) {
+  const auto command = parse_as<AttachCommand>(
+      "attach file:/x /dev/nbd12 -f -c 16 -r -b 4096 --timeout 5 --recovery-window 0 --id a:b "
+      "--name srv --path engine --strict");
+  EXPECT_EQ(command.index, 12U);
+  EXPECT_TRUE(command.foreground);
+  EXPECT_EQ(command.connections, 16U);
+  EXPECT_TRUE(command.read_only);
+  EXPECT_EQ(command.block_size, 4096U);
+  EXPECT_EQ(command.timeout, std::chrono::seconds(5));
+  EXPECT_EQ(command.recovery_window, std::chrono::seconds(0));
+  EXPECT_EQ(command.id, "a:b");
+  EXPECT_EQ(command.name, "srv");
+}
+
+TEST(Options, AnEmptyNameOrIdentityIsNone) {
+  for (const char* option : {"--name", "--id"}) {
+    EXPECT_THROW(parse_command_line({"nbdring", "attach", "x", option, ""}), Failure) << option;
+  }
+}
+
+TEST(Options, DeviceIsAPathANameOrANumber) {
+  EXPECT_EQ(parse_as<AttachCommand>("attach x /dev/nbd7").index, 7U);
+  EXPECT_EQ(parse_as<AttachCommand>("attach x nbd7").index, 7U);
+  EXPECT_EQ(parse_as<AttachCommand>("attach x 7").index, 7U);
+}
+
+TEST(Options, ServeListensInSeveralPlaces) {
+  const auto command = parse_as<ServeCommand>(
+      "serve x --unix /a --unix /b --tcp [::1]:10809 --tcp localhost:0 --fd 5 -n disk");
+  EXPECT_THAT(command.unix_paths, ::testing::ElementsAre("/a", "/b"));
+  ASSERT_EQ(command.tcp.size(), 2U);
+  EXPECT_EQ(command.tcp[0].host, "::1");
+  EXPECT_EQ(command.tcp[0].port, 10809);
+  EXPECT_EQ(command.tcp[1].port, 0);
+  EXPECT_THAT(command.descriptors, ::testing::ElementsAre(5));
+  EXPECT_EQ(command.export_name, "disk");
+}
+
+TEST(Options, CommonOptionsStandBeforeOrBehindTheCommand) {
+  EXPECT_TRUE(parse("-v list").common.verbose);
+  EXPECT_TRUE(parse("list -v").common.verbose);
+  EXPECT_EQ(parse("list --log-format json").common.log_format, LogFormat::json);
+  EXPECT_EQ(parse("--log-format json list").common.log_format, LogFormat::json);
+  EXPECT_TRUE(parse("attach x --strict").common.strict);
+  EXPECT_FALSE(parse("attach x").common.strict);
+}
+
+TEST(Options, HelpAndVersionAreTextsToShow) {
+  EXPECT_EQ(parse_as<ShowText>("--help").text, help_text(""));
+  EXPECT_EQ(parse_as<ShowText>("detach -h").text, help_text("detach"));
+  EXPECT_EQ(parse_as<ShowText>("--version").text, "nbdring " NBDRING_VERSION "\n");
+}
+
+class HelpText : public ::testing::TestWithParam<std::string> {};
+
+TEST_P(HelpText, FitsEightyColumns) {
+  std::istringstream text(help_text(GetParam()));
+  for (std::string line; std::getline(text, line);) EXPECT_LE(line.size(), 80U) << line;
+}
+
+TEST_P(HelpText, NamesEveryOptionAndNoOther) {
+  auto accepted = options_of(GetParam());
+  const std::string text = help_text(GetParam());
+  for (const std::string& option : accepted) {
+    if (option == "--help") continue;  // who reads the text knows
+    EXPECT_THAT(text, HasSubstr(" " + option + " "));
+  }
+  std::istringstream lines(text);
+  for (std::string line; std::getline(lines, line);) {
+    if (!line.starts_with("  -") && !line.starts_with("      --")) continue;
+    const std::size_t start = line.find("--");
+    const std::string option = line.substr(start, line.find(' ', start) - start);
+    EXPECT_THAT(accepted, ::testing::Contains(option)) << line;
+  }
+}
+
+TEST_P(HelpText, ShowsTwoExamples) {
+  const std::string text = help_text(GetParam());
+  const std::size_t examples = text.find("Examples:\n");
+  ASSERT_NE(examples, std::string::npos);
+  EXPECT_GE(std::count(text.begin() + static_cast<std::ptrdiff_t>(examples), text.end(), '\n'), 3);
+}
+
+const auto commands =
+    ::testing::Values("", "attach", "detach", "list", "status", "serve", "doctor");
+INSTANTIATE_TEST_SUITE_P(Commands, HelpText, commands);
+
+}  // namespace
+}  // namespace nbdring
