@@ -70,7 +70,8 @@ Task<Status> FileLane::write(std::uint64_t offset, std::span<const std::byte> bu
   const std::uint64_t position = position_of(offset, buffer.size());
   const std::size_t done = fua ? 0 : write_now(position, buffer);
   if (done == buffer.size()) co_return Status::ok();
-  co_return co_await write_in_ring(position + done, buffer.subspan(done), fua ? RWF_DSYNC : 0);
+  const int rwf = fua ? RWF_DSYNC : 0;
+  co_return co_await write_in_ring(position + done, buffer.subspan(done), rwf);
 }
 
 /// How much of the buffer went into the page cache; 0 where this is not the way.

@@ -5,8 +5,8 @@
 # (the peers: udev looks at their devices while they are being disconnected)
 """Runs inside the machine (bench/device): fio on /dev/nbdN, attached by nbdring, nbd-client and qemu-nbd in turn.
 
-All serve the same 256 MiB image in the page cache of the machine's ext4, four connections where the tool can. Rounds are
-interleaved; a ratio is the median of the rounds' ratios to nbd-client over nbdkit.
+All serve the same 256 MiB image in the page cache of the machine's ext4, four connections where the tool can. Rounds
+are interleaved; a ratio is the median of the rounds' ratios to nbd-client over nbdkit.
 """
 import argparse, json, os, statistics, subprocess, sys, time
 

@@ -86,7 +86,8 @@ void Arena::release(std::span<std::byte> buffer) noexcept {
   if (whole_taken_) {
     ENSURE(used_ == 0);
     whole_taken_ = false;
-    // _LOCKED (Linux 5.18): an attached device's engine locks its memory, which plain DONTNEED refuses.
+    // _LOCKED (Linux 5.18): an attached device's engine locks its memory, which plain DONTNEED
+    // refuses.
     ::madvise(memory_ + resident_, largest_ - resident_, MADV_DONTNEED_LOCKED);
     return;
   }
