@@ -24,6 +24,8 @@ using std::chrono::milliseconds;
 
 constexpr unsigned connections_max = 16;
 constexpr std::uint32_t block_size_min = 512;
+constexpr std::size_t identifier_bytes_max =
+    1024;  // sysfs shows it on one page, netlink takes it in one message
 
 // In bytes, each way; the kernel doubles it. A limit, not an allocation: what lies in a socket has
 // a sender that waits. One such buffer takes a few of the largest requests, so that neither side
@@ -122,6 +124,11 @@ struct Attachment::State {
 void Attachment::State::describe(const Export& about) {
   ENSURE(options.connections >= 1 && options.connections <= connections_max);
   ENSURE(options.timeout.count() > 0 && options.recovery_window.count() >= 0);
+  if (options.identifier.size() > identifier_bytes_max) {
+    throw Failure(FailureKind::usage, "the identity of the device has more than " +
+                                          std::to_string(identifier_bytes_max) +
+                                          " bytes: give a shorter --id");
+  }
   const std::uint32_t block_size = options.block_size;
   const auto page_size = static_cast<std::uint32_t>(sysconf(_SC_PAGESIZE));
   if (block_size < about.block_size.minimum || block_size > page_size) {
