@@ -152,7 +152,6 @@ void serve_device(const Wanted& wanted, const RunFolder& folder, IdentityLocks l
   open.read_only = wanted.read_only;
   const auto backend = open_backend(wanted.spec, open, log);
   const Export& about = backend->about();
-  stay_in_memory(log);
 
   Loop loop;
   DeviceOptions device_options;
@@ -160,6 +159,7 @@ void serve_device(const Wanted& wanted, const RunFolder& folder, IdentityLocks l
   Device device(*backend, device_options, log);
   const AttachOptions options = attach_options(wanted, about);
   Attachment attachment(about, options, log);
+  stay_in_memory(log);
   device.start(attachment.take_lane_sockets());
   attachment.connect(connect_wait);
 

@@ -60,9 +60,10 @@ Task<void> ControlServer::accept_on(int listener) {
   listener_ = listener;
   while (!stopping_) {
     const int socket = co_await loop_.accept(listener);
+    if (stopping_) break;
     if (socket < 0) {
       // Out of descriptors, say: not worth an end, but not worth a busy loop either.
-      if (!stopping_) co_await loop_.sleep(std::chrono::milliseconds(100));
+      co_await loop_.sleep(std::chrono::milliseconds(100));
       continue;
     }
     FileDescriptor connection(socket);

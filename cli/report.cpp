@@ -73,7 +73,7 @@ std::string head_of(const DeviceStatus& status) {
   const DeviceRecord& record = status.record;
   std::string text = record.device() + "  " + status.state + "  " + bytes_text(record.size) +
                      (record.read_only ? "  read-only" : "") + "  pid " +
-                     std::to_string(record.pid) + "  up " + duration_text(status.uptime) + "\n";
+                     std::to_string(record.pid) + "  up " + uptime_text(status.uptime) + "\n";
   if (!record.name.empty()) text += "name     " + shown(record.name) + "\n";
   text += "backend  " + shown(record.backend) + "\n";
   if (record.id != record.backend) text += "id       " + shown(record.id) + "\n";
@@ -147,7 +147,7 @@ std::string latency_text(std::uint64_t nanoseconds) {
   return with_unit(value / 1e9, "s");
 }
 
-std::string duration_text(std::uint64_t seconds) {
+std::string uptime_text(std::uint64_t seconds) {
   const std::uint64_t minutes = seconds / 60;
   const std::uint64_t hours = minutes / 60;
   const std::uint64_t days = hours / 24;

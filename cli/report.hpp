@@ -30,6 +30,6 @@ std::string bytes_text(std::uint64_t bytes);
 /// "870 ns", "52.1 us", "1.2 ms": at most 8 characters.
 std::string latency_text(std::uint64_t nanoseconds);
 /// "45 s", "12 min", "3 h 20 min", "5 d 7 h".
-std::string duration_text(std::uint64_t seconds);
+std::string uptime_text(std::uint64_t seconds);
 
 }  // namespace nbdring

@@ -207,9 +207,9 @@ TEST(Report, BytesAndTimesAreShort) {
   EXPECT_EQ(latency_text(52'100), "52.1 us");
   EXPECT_EQ(latency_text(999'600), "1.00 ms");
   EXPECT_EQ(latency_text(30'000'000'000), "30.0 s");
-  EXPECT_EQ(duration_text(59), "59 s");
-  EXPECT_EQ(duration_text(3600), "1 h 0 min");
-  EXPECT_EQ(duration_text(90'000), "1 d 1 h");
+  EXPECT_EQ(uptime_text(59), "59 s");
+  EXPECT_EQ(uptime_text(3600), "1 h 0 min");
+  EXPECT_EQ(uptime_text(90'000), "1 d 1 h");
 }
 
 }  // namespace
