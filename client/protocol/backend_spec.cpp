@@ -196,6 +196,7 @@ void refuse_unknown_scheme(std::string_view text, const std::string& scheme) {
 
 std::uint64_t parse_size(std::string_view text, std::string_view what) {
   constexpr std::string_view suffixes = "KMGTP";
+  static_assert((nbd::largest_export >> (10 * suffixes.size())) > 0);
   std::uint64_t number = 0;
   const char* const end = text.data() + text.size();
   const auto [stop, error] = std::from_chars(text.data(), end, number);

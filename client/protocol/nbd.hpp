@@ -29,6 +29,11 @@ inline constexpr std::uint64_t largest_export =
 // step.
 inline constexpr std::uint32_t drained_write_max = 2 * default_maximum_payload;  // ours
 
+// An option that names an export and asks for a few things about it fits; a payload that we accept
+// is one that we would skip.
+static_assert(option_bytes_max >= 4 * string_bytes_max);
+static_assert(drained_write_max >= default_maximum_payload);
+
 // --- "Fixed newstyle negotiation" ---
 
 inline constexpr std::uint64_t init_passwd = 0x4e42444d41474943;  // "NBDMAGIC"

@@ -19,6 +19,9 @@ struct ReplyHeader {
   std::span<const std::byte> used() const { return std::span(bytes).first(size); }
 };
 
+static_assert(sizeof(nbd::StructuredReplyHeader) + sizeof(nbd::OffsetHole) <=
+              sizeof(ReplyHeader::bytes));
+
 /// The id under which base:allocation is agreed on in the handshake and reported by BLOCK_STATUS.
 inline constexpr std::uint32_t base_allocation_id = 1;
 

@@ -1,7 +1,10 @@
 #include "client/protocol/request.hpp"
 
 #include <array>
+#include <bit>
 #include <cstdio>
+
+#include "client/runtime/error.hpp"
 
 namespace nbdring {
 namespace {
@@ -67,6 +70,7 @@ Verdict check_range(const Request& request, const Export& about) {
         request.command == Command::write || request.command == Command::write_zeroes;
     return {stores ? nbd::enospc : nbd::einval, "beyond the end of the export"};
   }
+  ENSURE(std::has_single_bit(about.block_size.minimum));
   const std::uint32_t mask = about.block_size.minimum - 1;
   if ((request.offset & mask) != 0 || (request.length & mask) != 0) {
     return {nbd::einval, "not a multiple of the minimum block size"};

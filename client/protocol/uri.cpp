@@ -225,6 +225,8 @@ Uri parse_uri(std::string_view text) {
 }
 
 std::string to_text(const Uri& uri) {
+  ENSURE(scheme_of(uri.scheme + ':') == uri.scheme);
+  ENSURE(uri.has_authority || (uri.host.empty() && !uri.user && !uri.port));
   std::string text = uri.scheme + ':';
   std::string_view path = uri.path;
   if (uri.has_authority) {
