@@ -213,7 +213,7 @@ Task<void> Lane::wait_readable(bool in_message) {
     deadline.emplace(loop_, options_.stall_deadline, stream_);
   }
   co_await stream_.readable();
-  if (deadline) stalled_ = stalled_ || deadline->has_expired();
+  if (deadline && deadline->has_expired()) stall_ = "it stopped in the middle of a message";
 }
 
 Task<void> Lane::serve(Slot& slot) {
@@ -349,7 +349,7 @@ Task<void> Lane::send_when_writable() {
       deadline.emplace(loop_, options_.stall_deadline, stream_);
     }
     co_await stream_.writable();
-    if (deadline) stalled_ = stalled_ || deadline->has_expired();
+    if (deadline && deadline->has_expired()) stall_ = "it left its replies unread";
     blocked_.lower();
     flush();
   }
@@ -366,7 +366,9 @@ void Lane::turn_ended() noexcept {
 }
 
 LaneEnd Lane::stream_end(bool in_message) const {
-  if (stalled_) return {false, "it stopped in the middle of a message and stayed silent"};
+  if (stall_ != nullptr) {
+    return {false, std::string(stall_) + " for " + duration_text(options_.stall_deadline)};
+  }
   if (send_error_ != 0) return {false, "sending a reply failed: " + error_text(send_error_)};
   if (receive_result_ < 0) {
     return {false, "receiving failed: " + error_text(static_cast<int>(-receive_result_))};

@@ -97,7 +97,7 @@ class Lane final : private TurnEnd {
   ssize_t receive_result_ = 1;     // the last one; 0 or an -errno ended the stream
   unsigned receives_ = 0;          // in this turn of the loop
   int send_error_ = 0;             // errno that ended the sending side
-  bool stalled_ = false;
+  const char* stall_ = nullptr;    // what the client did until its time was over
   bool ending_ = false;
   bool draining_ = false;
   Event capacity_;         // a slot or a buffer came free

@@ -82,6 +82,7 @@ Task<bool> Server::Client::shake_hands(Loop& loop, Stream& stream, ServerHandsha
   const auto greeting = handshake.greeting();
   bool alive = co_await send_all(loop, stream, greeting);
   std::array<std::byte, receive_bytes> bytes;
+  bool said_anything = false;
   while (alive) {
     const std::size_t wanted = std::min(handshake.wanted(), bytes.size());
     std::array<iovec, 1> buffer{iovec{bytes.data(), wanted}};
@@ -91,6 +92,7 @@ Task<bool> Server::Client::shake_hands(Loop& loop, Stream& stream, ServerHandsha
       continue;
     }
     if (received <= 0) break;
+    said_anything = true;
     const auto step = handshake.feed(std::span(bytes).first(static_cast<std::size_t>(received)));
     alive = co_await send_all(loop, stream, step.output);
     if (step.state == ServerHandshake::State::transmission) co_return alive;
@@ -100,8 +102,13 @@ Task<bool> Server::Client::shake_hands(Loop& loop, Stream& stream, ServerHandsha
       co_return false;
     }
   }
-  say("client dropped during the handshake",
-      deadline.has_expired() ? "it did not finish in time" : "it disconnected");
+  if (deadline.has_expired()) {
+    say("client dropped during the handshake",
+        "it did not finish within " + duration_text(server_.options_.handshake_deadline));
+  } else if (said_anything) {
+    say("client dropped during the handshake", "it disconnected");
+  }
+  // Else it only looked whether somebody listens, as monitors do: not worth a line.
   co_return false;
 }
 

@@ -6,6 +6,12 @@
 
 namespace nbdring {
 
+std::string duration_text(Clock::duration duration) {
+  const auto milliseconds = std::chrono::duration_cast<std::chrono::milliseconds>(duration).count();
+  if (milliseconds % 1000 == 0) return std::to_string(milliseconds / 1000) + " s";
+  return std::to_string(milliseconds) + " ms";
+}
+
 Timer::Timer(Loop& loop, Clock::time_point when) : loop_(loop), when_(when) { loop_.arm(*this); }
 
 void Timer::stop() {

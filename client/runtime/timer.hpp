@@ -3,12 +3,16 @@
 
 #include <chrono>
 #include <coroutine>
+#include <string>
 
 #include "client/runtime/error.hpp"
 
 namespace nbdring {
 
 using Clock = std::chrono::steady_clock;
+
+/// "2 s" or "150 ms", for the log.
+std::string duration_text(Clock::duration duration);
 
 class Loop;
 
