@@ -7,6 +7,7 @@ checkout=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 NBDRING=$(realpath -m "${NBDRING:-$checkout/build/nbdring}")
 python=/usr/bin/python3 # Debian's: it has libnbd's module
 export PYTHONDONTWRITEBYTECODE=1
+[[ -x $NBDRING ]] || { echo "$NBDRING does not exist: build it, or say NBDRING=PATH" >&2; exit 1; }
 
 # A Unix socket's path has at most 107 bytes, and O_DIRECT and holes need a real file system.
 work=$(mktemp -d /var/tmp/nbdring-interop.XXXXXX)
