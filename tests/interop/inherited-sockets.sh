@@ -9,8 +9,12 @@ requires_libnbd
 import socket, subprocess, sys
 import nbd
 
+def serve(inherited):
+    fd = inherited.fileno()
+    return subprocess.Popen([sys.argv[1], "serve", "memory:1M", "--fd", str(fd)], pass_fds=[fd])
+
 ours, theirs = socket.socketpair()
-server = subprocess.Popen([sys.argv[1], "serve", "memory:1M", "--fd", str(theirs.fileno())], pass_fds=[theirs.fileno()])
+server = serve(theirs)
 theirs.close()
 h = nbd.NBD()
 h.connect_socket(ours.detach())
@@ -22,7 +26,7 @@ assert server.wait(20) == 0, "the server did not end well with its only client"
 listener = socket.socket()
 listener.bind(("127.0.0.1", 0))
 listener.listen()
-server = subprocess.Popen([sys.argv[1], "serve", "memory:1M", "--fd", str(listener.fileno())], pass_fds=[listener.fileno()])
+server = serve(listener)
 for _ in range(3):
     h = nbd.NBD()
     h.connect_tcp("127.0.0.1", str(listener.getsockname()[1]))
