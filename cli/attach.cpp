@@ -17,6 +17,7 @@
 #include "cli/in_use.hpp"
 #include "cli/listen.hpp"
 #include "cli/state.hpp"
+#include "cli/waits.hpp"
 #include "client/runtime/error.hpp"
 #include "kernel/disconnect.hpp"
 #include "kernel/users.hpp"
@@ -25,8 +26,8 @@ namespace nbdring {
 namespace {
 
 constexpr std::chrono::milliseconds connect_wait{60'000};
-constexpr std::chrono::milliseconds other_attach_wait{90'000};  // it may need all of its own
-constexpr std::chrono::milliseconds clean_up_wait{10'000};
+constexpr std::chrono::milliseconds other_attach_wait{90'000};
+static_assert(other_attach_wait > connect_wait, "it may need all of its own time");
 constexpr std::uint32_t block_size_max = 4096;
 
 /// What the user asked for, with everything filled in.
@@ -81,7 +82,7 @@ void clean_up_after(const DeviceRecord& dead, const RunFolder& folder, Log& log)
                                          in_use_text(dead.device(), users));
   }
   log.warning("cleaning up after an engine that has died", {{"device", dead.device()}});
-  if (disconnect_index(dead.index, clean_up_wait, log)) folder.forget(dead.index);
+  if (disconnect_index(dead.index, disconnect_wait, log)) folder.forget(dead.index);
 }
 
 /// The device on which the identity is attached already, if it is.
@@ -104,6 +105,7 @@ std::optional<std::string> attached_already(const Wanted& wanted, const RunFolde
 }
 
 AttachOptions attach_options(const Wanted& wanted, const Export& about) {
+  ENSURE(wanted.command.connections > 0 && wanted.command.timeout.count() > 0);
   AttachOptions options;
   options.index = wanted.command.index;
   options.connections = wanted.command.connections;

@@ -57,6 +57,7 @@ ControlServer::ControlServer(Loop& loop, ControlHandler& handler, Log& log,
 }
 
 Task<void> ControlServer::accept_on(int listener) {
+  ENSURE(listener >= 0 && listener_ < 0);
   listener_ = listener;
   while (!stopping_) {
     const int socket = co_await loop_.accept(listener);

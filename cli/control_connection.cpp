@@ -44,6 +44,7 @@ ControlConnection::ControlConnection(const std::string& path) : socket_(connect_
 }
 
 ControlReply ControlConnection::ask(const ControlRequest& request, Deadline deadline) {
+  ENSURE(socket_.is_open());
   const std::string line = to_line(request) + "\n";
   // A line is far smaller than a socket's buffer: it goes at once or never.
   if (::send(socket_.get(), line.data(), line.size(), MSG_NOSIGNAL) != std::ssize(line)) {

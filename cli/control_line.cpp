@@ -35,6 +35,7 @@ std::string to_line(const ControlRequest& request) {
 }
 
 std::string to_line(const ControlReply& reply) {
+  ENSURE(reply.exit_code == 0 || !reply.error.empty());
   Json json;
   json["exit"] = reply.exit_code;
   if (!reply.error.empty()) json["error"] = reply.error;

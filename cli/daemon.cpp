@@ -23,6 +23,8 @@ constexpr off_t log_bytes_max = 1024 * 1024;
 // The child's message: one byte that tells how it went, then the text. '0': ready; else the
 // failure's kind as a digit.
 constexpr char ready_byte = '0';
+static_assert(static_cast<int>(FailureKind::cannot_attach) <= 9, "a kind must fit into a digit");
+static_assert(static_cast<int>(FailureKind::failed) > 0, "0 means ready");
 
 class ForegroundAnnouncer final : public Announcer {
  public:
@@ -61,6 +63,7 @@ class PipeAnnouncer final : public Announcer {
 
   // The streams first: the starter's reader waits until the last writer has closed them.
   void ready(const std::string& line, const std::string& log_path) override {
+    ENSURE(!has_told());
     let_go_of_streams(log_path);
     if (!send(ready_byte, line)) {
       throw Failure(FailureKind::failed, "whoever started this engine has gone: detaching");
@@ -68,6 +71,7 @@ class PipeAnnouncer final : public Announcer {
     pipe_.reset();
   }
   void failed(const Failure& failure) {
+    ENSURE(!has_told());
     send(static_cast<char>('0' + static_cast<int>(failure.kind())), failure.what());
   }
   bool has_told() const { return !pipe_.is_open(); }

@@ -13,6 +13,7 @@
 #include "cli/in_use.hpp"
 #include "cli/lookup.hpp"
 #include "cli/state.hpp"
+#include "cli/waits.hpp"
 #include "client/runtime/error.hpp"
 #include "kernel/disconnect.hpp"
 #include "kernel/users.hpp"
@@ -20,11 +21,8 @@
 namespace nbdring {
 namespace {
 
-constexpr std::chrono::milliseconds passing_user_wait{2000};
 constexpr std::chrono::seconds flush_wait{300};  // gigabytes of dirty pages may be on their way
 constexpr std::chrono::seconds forced_flush_wait{10};  // who forces does not want to wait
-constexpr std::chrono::seconds engine_wait{30};        // longer than it gives itself
-constexpr std::chrono::milliseconds clean_up_wait{10'000};
 
 // In a process of its own: a write that hangs in the kernel cannot be killed, but it can be left
 // behind.
@@ -82,7 +80,7 @@ void ask_engine(const DeviceRecord& record, const RunFolder& folder, bool force,
 void clean_up_after(const DeviceRecord& record, const RunFolder& folder, Log& log) {
   log.warning("the engine had died: what it had not written is lost",
               {{"device", record.device()}});
-  if (!disconnect_index(record.index, clean_up_wait, log)) {
+  if (!disconnect_index(record.index, disconnect_wait, log)) {
     throw Failure(FailureKind::failed, held_text(record.device()));
   }
   folder.forget(record.index);

@@ -8,15 +8,13 @@
 #include "cli/device_status.hpp"
 #include "cli/in_use.hpp"
 #include "cli/notify.hpp"
+#include "cli/waits.hpp"
 #include "client/runtime/error.hpp"
 #include "client/runtime/scope.hpp"
 #include "kernel/users.hpp"
 
 namespace nbdring {
 namespace {
-
-constexpr std::chrono::milliseconds passing_user_wait{2000};
-constexpr std::chrono::milliseconds disconnect_wait{10'000};
 
 FileDescriptor every_minute() {
   FileDescriptor timer(::timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK));
@@ -29,7 +27,9 @@ FileDescriptor every_minute() {
 }  // namespace
 
 DeviceSession::DeviceSession(const SessionParts& parts)
-    : parts_(parts), control_(parts.loop, *this, parts.log), minute_(every_minute()) {}
+    : parts_(parts), control_(parts.loop, *this, parts.log), minute_(every_minute()) {
+  ENSURE(parts.control_listener >= 0 && parts.device.lanes() > 0);
+}
 
 Task<void> DeviceSession::run() {
   Scope scope(frames());
@@ -91,6 +91,7 @@ void DeviceSession::replied(const ControlRequest&, const ControlReply&) {
 }
 
 ControlReply DeviceSession::status() const {
+  ENSURE(parts_.device.lanes() == parts_.record.connections);
   std::vector<const LaneStats*> lanes;
   for (std::size_t i = 0; i < parts_.device.lanes(); ++i) {
     lanes.push_back(&parts_.device.stats(i));
@@ -100,6 +101,9 @@ ControlReply DeviceSession::status() const {
 
 ControlReply DeviceSession::detach(bool force) {
   const std::string device = parts_.record.device();
+  if (detached_) {
+    return {static_cast<int>(FailureKind::busy), device + " is being detached already", ""};
+  }
   if (!force) {
     const auto users = lasting_users_of(parts_.record.index, Deadline::in(passing_user_wait));
     if (!users.empty()) {
@@ -110,6 +114,7 @@ ControlReply DeviceSession::detach(bool force) {
   if (parts_.attachment.disconnect(disconnect_wait)) return {};
   parts_.record_file.keep();
   // Who forces knows that there are users: for them it is no failure.
+  ENSURE(detached_ && !finished_.raised());
   const int exit_code = force ? 0 : static_cast<int>(FailureKind::failed);
   return {exit_code, held_text(device), ""};
 }

@@ -35,6 +35,8 @@ struct CommandStatus {
 inline constexpr std::array<StatsCommand, 5> driver_commands{
     StatsCommand::read, StatsCommand::write, StatsCommand::flush, StatsCommand::trim,
     StatsCommand::write_zeroes};
+static_assert(driver_commands.size() + 1 == stats_commands,
+              "a new command is shown, or left out on purpose");
 using CommandStatuses = std::array<CommandStatus, driver_commands.size()>;
 
 struct LaneStatus {

@@ -14,6 +14,7 @@ namespace {
 
 constexpr std::size_t columns = 80;
 constexpr std::size_t margin = 9;  // the severity stands there
+static_assert(margin < columns / 2);
 
 const char* name_of(Severity severity) {
   switch (severity) {

@@ -57,6 +57,7 @@ void remove_stale(const std::string& path) {
 }
 
 FileDescriptor listen_on(const addrinfo& address) {
+  ENSURE(address.ai_socktype == SOCK_STREAM);
   FileDescriptor socket(
       ::socket(address.ai_family, address.ai_socktype | SOCK_CLOEXEC, address.ai_protocol));
   if (!socket.is_open()) return {};

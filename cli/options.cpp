@@ -18,6 +18,7 @@ constexpr std::uint64_t connections_max = 16;
 constexpr std::uint64_t seconds_max = 24 * 60 * 60;
 constexpr std::uint64_t clients_max = 4096;
 constexpr std::uint64_t descriptor_max = 1 << 20;
+static_assert(seconds_max * 1'000'000'000 < (1ULL << 63), "a duration in nanoseconds");
 constexpr std::size_t export_name_bytes_max =
     4096;  // NBD: the longest string that must be supported
 

@@ -4,6 +4,8 @@
 #include <cstdio>
 #include <nlohmann/json.hpp>
 
+#include "client/runtime/error.hpp"
+
 namespace nbdring {
 namespace {
 
@@ -21,7 +23,10 @@ class Table {
       : numbers_(std::move(numbers)) {
     add(std::move(head));
   }
-  void add(std::vector<std::string> row) { rows_.push_back(std::move(row)); }
+  void add(std::vector<std::string> row) {
+    ENSURE(row.size() == numbers_.size());
+    rows_.push_back(std::move(row));
+  }
 
   std::string text() const {
     std::vector<std::size_t> widths(numbers_.size(), 0);
@@ -113,6 +118,7 @@ std::string rates_of(const DeviceStatus& status, const Earlier& before) {
   const auto rate = [&before](std::uint64_t now, std::uint64_t then) {
     return before.seconds > 0 && now > then ? static_cast<double>(now - then) / before.seconds : 0;
   };
+  ENSURE(before.seconds >= 0);
   const LaneStatus& now = status.total;
   const LaneStatus& then = before.status.total;
   const auto requests = rate(now.all.requests, then.all.requests);

@@ -81,6 +81,7 @@ bool driver_holds(const DeviceRecord& record, const Sysfs& sysfs) {
 }  // namespace
 
 void RunFolder::create() const {
+  ENSURE(!path_.empty());
   if (::mkdir(path_.c_str(), 0700) != 0 && errno != EEXIST) fail_path("cannot make", path_);
 }
 
@@ -168,6 +169,7 @@ IdentityLock::IdentityLock(const RunFolder& folder, Of of, const std::string& te
                            Deadline deadline)
     : path_(folder.path() + "/id-" +
             std::to_string(hash_of((of == Of::id ? "id:" : "name:") + text)) + ".lock") {
+  ENSURE(!text.empty());
   if (wait_until([this] { return try_lock(); }, deadline)) return;
   throw Failure(FailureKind::busy,
                 "another nbdring is still attaching '" + text + "'; try again when it is done");
@@ -193,6 +195,7 @@ IdentityLock::~IdentityLock() {
 
 RecordFile::RecordFile(const RunFolder& folder, const DeviceRecord& record)
     : folder_(folder), index_(record.index) {
+  ENSURE(!record.id.empty() && record.size > 0 && record.connections > 0 && record.pid > 0);
   const std::string path = folder.record_path(index_);
   const std::string temporary = path + ".new";
   const FolderLock lock(folder);

@@ -11,12 +11,12 @@
 #include "cli/lookup.hpp"
 #include "cli/report.hpp"
 #include "cli/signals.hpp"
+#include "cli/waits.hpp"
 #include "client/runtime/error.hpp"
 
 namespace nbdring {
 namespace {
 
-constexpr std::chrono::seconds answer_wait{30};  // an engine that is detaching is busy for so long
 constexpr int redraw_milliseconds = 1000;
 
 DeviceStatus ask_status(const RunFolder& folder, const std::string& target) {
@@ -27,7 +27,7 @@ DeviceStatus ask_status(const RunFolder& folder, const std::string& target) {
                                            "` cleans up after it");
   }
   ControlConnection engine(folder.socket_path(known.record.index));
-  const ControlReply reply = engine.ask(ControlRequest(), Deadline::in(answer_wait));
+  const ControlReply reply = engine.ask(ControlRequest(), Deadline::in(engine_wait));
   if (reply.exit_code != 0) {
     throw Failure(static_cast<FailureKind>(reply.exit_code), reply.error);
   }

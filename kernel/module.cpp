@@ -89,7 +89,7 @@ void load_driver(Log& log, Deadline deadline) {
     throw Failure(FailureKind::cannot_attach,
                   driver_missing_text(running_kernel(), result.words()));
   }
-  log.info("nbd driver loaded");
+  log.debug("nbd driver loaded");
 }
 
 }  // namespace nbdring

@@ -1,0 +1,17 @@
+#pragma once
+// How long the parts of a detach may take, in one place because each must fit into the one that
+// waits for it.
+
+#include <chrono>
+
+namespace nbdring {
+
+/// For those who only look at the device: udev's workers, blkid.
+inline constexpr std::chrono::milliseconds passing_user_wait{2000};
+/// For the driver, to let go of a device.
+inline constexpr std::chrono::milliseconds disconnect_wait{10'000};
+/// For an engine, to do both and to end.
+inline constexpr std::chrono::milliseconds engine_wait{30'000};
+static_assert(engine_wait > 2 * (passing_user_wait + disconnect_wait));
+
+}  // namespace nbdring
