@@ -59,9 +59,7 @@ Device::~Device() {
   lanes_.clear();  // joins
 }
 
-void Device::start(std::vector<FileDescriptor> sockets) {
-  ENSURE(lanes_.empty() && !sockets.empty());
-  serving_ = sockets.size();
+void Device::start_lanes(std::vector<FileDescriptor> sockets) {
   for (std::size_t i = 0; i < sockets.size(); ++i) {
     lanes_.push_back(std::make_unique<DeviceLane>(*this, i));
   }
@@ -74,6 +72,19 @@ void Device::start(std::vector<FileDescriptor> sockets) {
         [&lane](const std::exception_ptr& failure) { lane.ended(failure); });
   }
   for (const auto& lane : lanes_) lane->started.get_future().get();
+}
+
+void Device::start(std::vector<FileDescriptor> sockets) {
+  ENSURE(lanes_.empty() && !sockets.empty());
+  serving_ = sockets.size();
+  try {
+    start_lanes(std::move(sockets));
+  } catch (...) {
+    stop();  // nobody is served by half a device
+    lanes_.clear();
+    serving_ = 0;
+    throw;
+  }
 }
 
 void Device::lane_ended() noexcept {

@@ -54,6 +54,7 @@ class Device {
  private:
   struct DeviceLane;
 
+  void start_lanes(std::vector<FileDescriptor> sockets);
   void lane_ended() noexcept;
 
   Backend& backend_;

@@ -27,7 +27,7 @@ void become_io_flusher() {
 LaneThread::LaneThread(const LaneThreadOptions& options, FileDescriptor socket, Body body,
                        Ended ended)
     : options_(options), body_(std::move(body)), ended_(std::move(ended)) {
-  thread_ = std::thread([this, fd = socket.release()] { run(FileDescriptor(fd)); });
+  thread_ = std::thread([this, owned = std::move(socket)]() mutable { run(std::move(owned)); });
 }
 
 LaneThread::~LaneThread() { thread_.join(); }
@@ -49,6 +49,7 @@ void LaneThread::run(FileDescriptor socket) {
   } catch (...) {
     failure = std::current_exception();
   }
+  socket.reset();  // of a thread that failed before its stream took it
   ended_(failure);
 }
 

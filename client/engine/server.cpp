@@ -154,6 +154,7 @@ Task<void> Server::accept_on(int listener) {
 Task<void> Server::last_client_gone() { co_await all_gone_.wait(); }
 
 void Server::start_client(FileDescriptor socket) {
+  if (stopping_) return;  // accepted in the very turn in which stop() was called
   if (clients_.size() >= options_.clients_max) {
     log_.warning("client refused: too many at once",
                  {{"limit", std::to_string(options_.clients_max)}});
