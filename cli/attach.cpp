@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <ctime>
+#include <memory>
 #include <optional>
 #include <vector>
 
@@ -26,6 +27,8 @@ namespace nbdring {
 namespace {
 
 constexpr std::chrono::milliseconds connect_wait{60'000};
+constexpr unsigned connect_tries =
+    3;  // ConnectAgain: a busy machine has made its workers by the second
 constexpr std::chrono::milliseconds other_attach_wait{90'000};
 static_assert(other_attach_wait > connect_wait, "it may need all of its own time");
 constexpr std::uint32_t block_size_max = 4096;
@@ -145,6 +148,35 @@ IdentityLocks lock_identity(const Wanted& wanted, const RunFolder& folder) {
   return locks;
 }
 
+DeviceOptions device_options() {
+  DeviceOptions options;
+  options.io_flusher = true;
+  return options;
+}
+
+/// The lanes, and the driver in front of them, which lets go while they still serve.
+struct Front {
+  Front(Backend& backend, const AttachOptions& options, Log& log)
+      : device(backend, device_options(), log), attachment(backend.about(), options, log) {}
+  Device device;
+  Attachment attachment;
+};
+
+std::unique_ptr<Front> connect_front(Backend& backend, const AttachOptions& options, Log& log) {
+  for (unsigned tries_left = connect_tries; true;) {
+    auto front = std::make_unique<Front>(backend, options, log);
+    stay_in_memory(log);
+    front->device.start(front->attachment.take_lane_sockets());
+    try {
+      front->attachment.connect(connect_wait);
+      return front;
+    } catch (const ConnectAgain& again) {
+      if (--tries_left == 0) throw;
+      log.info(again.what());
+    }
+  }
+}
+
 // From here to the device's end. The order of the objects matters, because they end in the reverse
 // one: the driver lets go while the lanes still serve.
 void serve_device(const Wanted& wanted, const RunFolder& folder, IdentityLocks locks, Log& log,
@@ -156,23 +188,17 @@ void serve_device(const Wanted& wanted, const RunFolder& folder, IdentityLocks l
   const Export& about = backend->about();
 
   Loop loop;
-  DeviceOptions device_options;
-  device_options.io_flusher = true;
-  Device device(*backend, device_options, log);
   const AttachOptions options = attach_options(wanted, about);
-  Attachment attachment(about, options, log);
-  stay_in_memory(log);
-  device.start(attachment.take_lane_sockets());
-  attachment.connect(connect_wait);
+  const auto front = connect_front(*backend, options, log);
 
-  const DeviceRecord record = record_of(wanted, about, options, attachment.index());
+  const DeviceRecord record = record_of(wanted, about, options, front->attachment.index());
   RecordFile record_file(folder, record);
   const UnixListener control(folder.socket_path(record.index));
   locks.clear();
   announcer.ready(record.device(), folder.log_path(record.index));
   log.info("attached", {{"device", record.device()}, {"backend", record.backend}});
-  DeviceSession session({loop, device, attachment, record, record_file, signals, log, control.fd(),
-                         !wanted.command.foreground});
+  DeviceSession session({loop, front->device, front->attachment, record, record_file, signals, log,
+                         control.fd(), !wanted.command.foreground});
   loop.run(session.run());
   log.info("ended", {{"device", record.device()}, {"backend", record.backend}});
 }

@@ -7,6 +7,7 @@ source "$(dirname "$0")/kernel-functions.sh"
 cd "$SCRATCH"
 
 refuses_while_in_use() {
+  modprobe loop
   truncate --size 64M image
   attach image
   mkfs.ext4 -q "$device"
