@@ -51,7 +51,6 @@ Task<void> DeviceSession::watch_signals() {
     const int result = co_await parts_.loop.readable(parts_.signals.fd());
     if (result < 0) break;
     if (parts_.signals.take() == 0) continue;
-    notify_stopping();
     const ControlReply reply = detach(asked_before);
     if (!reply.error.empty()) parts_.log.warning(reply.error);
     if (detached_) finished_.raise();
@@ -111,6 +110,7 @@ ControlReply DeviceSession::detach(bool force) {
     }
   }
   detached_ = true;
+  notify_stopping();
   if (parts_.attachment.disconnect(disconnect_wait)) return {};
   parts_.record_file.keep();
   // Who forces knows that there are users: for them it is no failure.

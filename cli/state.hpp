@@ -2,10 +2,9 @@
 // What the devices of this machine leave in /run/nbdring (mode 0700), so that later commands find
 // them:
 //
-//   nbdN.json  who serves /dev/nbdN, put there by rename. The engine holds a lock on it for as long
-//   as it lives: that is
-//              how everybody else knows that it does; a process number could have been given out
-//              again.
+//   nbdN.json  who serves /dev/nbdN, put there by rename. The engine holds a lock on it for as
+//              long as it lives: that is how everybody else knows that it does; a process number
+//              could have been given out again.
 //   nbdN.sock  the engine's control socket (control.hpp)
 //   nbdN.log   its log, where this machine has no journal (daemon.hpp)
 //   id-*.lock  while an identity or a name is being attached
