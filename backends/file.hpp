@@ -3,7 +3,7 @@
 //
 // Buffered (cache=writeback): what is in the page cache is read by a direct call that cannot block,
 // the rest by the ring. Writes go to the page cache by a direct call too, for a file without NOWAIT
-// support would cost a worker thread's hop per write (bench/README.md); when such a call turns out
+// support would cost a worker thread's hop per write; when such a call turns out
 // to have waited (dirty throttling), the lane hands its writes to the ring for a while. Direct
 // (cache=none): O_DIRECT, always the ring.
 //

@@ -8,8 +8,8 @@
 //
 // Two ways to wait. While an operation is in flight in the ring, the loop waits in the ring, with
 // the sockets' readiness armed there too. While only sockets are waited for, it waits in poll(2):
-// at depth 1 a ring receive costs a poll arm, a wake, task work and a retry, which is several
-// microseconds dearer (bench/README.md). Who awaits readable() cannot tell the difference.
+// in the ring a wait costs a poll arm, a wake, task work and a retry, which shows in the latency at
+// depth 1. Who awaits readable() cannot tell the difference.
 //
 // Rings are created with SINGLE_ISSUER and DEFER_TASKRUN (Linux 6.1): no completion interrupts the
 // thread, all of them run when it asks. So a Loop is made, run and destroyed by one thread. Only
