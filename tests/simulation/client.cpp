@@ -52,7 +52,7 @@ void SimulatedClient::step() {
   while (to_send_ > 0 && side_.outstanding().size() < plan_.depth && random.percent(60)) {
     send_one();
   }
-  if (stream_.in_transit() > 0 && random.percent(70)) stream_.deliver(delivery());
+  if (stream_.in_transit() > 0 && random.percent(70)) progress_ += stream_.deliver(delivery());
   if (random.percent(plan_.reading_percent)) read_replies();
   if (has_ended_) return;
   const bool resets_now = plan_.ending == Ending::reset && random.below(plan_.requests * 4) == 0;
@@ -78,6 +78,7 @@ void SimulatedClient::send_one() {
   }
   planned_.emplace(cookie, std::move(planned));
   --to_send_;
+  ++progress_;
 }
 
 void SimulatedClient::end_connection() {
@@ -124,6 +125,7 @@ void SimulatedClient::cut_a_request() {
 void SimulatedClient::read_replies() {
   if (stream_.unread() == 0) return;
   Random& random = stage_.random;
+  ++progress_;
   const std::size_t most = random.percent(50) ? stream_.unread() : random.between(1, 5000);
   side_.feed(stream_.client_takes(most));
   while (const auto reply = side_.next()) take(*reply);

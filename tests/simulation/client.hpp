@@ -59,6 +59,8 @@ class SimulatedClient {
   void step();
   /// The lane's run() has ended: the promises that hold from then on.
   void lane_ended(const LaneEnd& end);
+  /// Grows whenever something happens at the client's end.
+  std::uint64_t progress() const { return progress_; }
   /// Nothing more will happen here.
   bool is_over() const { return lane_has_ended_ && stream_.unread() == 0; }
   /// The promises about the whole connection.
@@ -85,6 +87,7 @@ class SimulatedClient {
   LaneStats stats_;
   std::map<std::uint64_t, PlannedRequest> planned_;  // by cookie, until answered
   std::size_t to_send_;
+  std::uint64_t progress_ = 0;
   bool has_ended_ = false;  // has sent its last byte
   bool lane_has_ended_ = false;
 };

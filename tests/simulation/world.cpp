@@ -11,7 +11,7 @@
 namespace nbdring {
 namespace {
 
-constexpr std::uint64_t turns_max = 400'000;        // whatever is not over by then never will be
+constexpr std::uint64_t idle_turns_max = 10'000;    // after so many nothing will happen any more
 constexpr std::size_t resident_bytes = 256 * 1024;  // the smallest arena
 
 }  // namespace
@@ -45,15 +45,16 @@ ClientPlan World::make_plan() {
   static constexpr std::array<std::size_t, 6> slots{1, 2, 3, 8, 32, 128};
   static constexpr std::array<std::size_t, 5> windows{16, 100, 4096, 65536, 1 << 20};
   static constexpr std::array<std::size_t, 6> pieces{0, 0, 0, 1, 100, 4096};
-  const bool is_large = backend_->about().block_size.maximum > resident_bytes;
+  const std::uint32_t maximum = backend_->about().block_size.maximum;
+  const bool is_large = maximum > resident_bytes;
   ClientPlan plan;
   plan.transmission.structured_replies = random_.percent(50);
   plan.transmission.base_allocation = plan.transmission.structured_replies && random_.percent(70);
   plan.lane.slots = random_.pick(slots);
   plan.lane.resident_bytes = resident_bytes;
-  plan.lane.largest_payload =
-      std::max<std::size_t>(resident_bytes, backend_->about().block_size.maximum);
-  plan.stream.window_bytes = is_large ? 65536 : random_.pick(windows);
+  plan.lane.largest_payload = std::max<std::size_t>(resident_bytes, maximum);
+  // A window of a few bytes is worth its many turns only where replies are short.
+  plan.stream.window_bytes = std::max<std::size_t>(random_.pick(windows), maximum / 256);
   plan.stream.piece_bytes = is_large ? 0 : random_.pick(pieces);
   plan.stream.again_percent = random_.percent(30) ? 10 : 0;
   plan.requests = random_.between(1, random_.percent(80) ? 60 : 200);
@@ -131,13 +132,20 @@ Task<void> World::serve(Loop& loop, SimulatedClient& client) {
 }
 
 void World::step() {
-  if (++turns_ > turns_max) report_.failed("stuck: a lane waits for something that never comes");
+  ++turns_;
   try {
     for (const auto& client : clients_) client->step();
   } catch (const ProtocolViolation& violation) {
     report_.failed(violation.what());
   }
   backend_->step();
+  std::uint64_t progress = 0;
+  for (const auto& client : clients_) progress += client->progress();
+  idle_turns_ = progress == progress_ ? idle_turns_ + 1 : 0;
+  progress_ = progress;
+  if (idle_turns_ > idle_turns_max) {
+    report_.failed("stuck: a lane waits for something that never comes");
+  }
 }
 
 bool World::is_over() const {

@@ -51,6 +51,8 @@ class World {
   FileDescriptor ring_keeper_;  // an eventfd that a ring operation reads
   bool uses_ring_ = false;      // the loop waits in the ring instead of poll(2)
   std::uint64_t turns_ = 0;
+  std::uint64_t progress_ = 0;    // of all clients
+  std::uint64_t idle_turns_ = 0;  // in a row without any
   std::uint64_t requests_ = 0;
 };
 
