@@ -93,17 +93,20 @@ TEST_F(DeviceTest, TellsWhenTheLastLaneHasEnded) {
 
 TEST_F(DeviceTest, FinishesWhatIsInFlightWhenItIsStopped) {
   GatedBackend gated(memory_);
-  Device device(gated, options(), log_.log());
-  device.start(sockets(2));
-  const auto data = pattern(7, 0, 4096);
-  for (const auto& client : clients_) client->send(make_request(nbd::cmd_write, 0, 4096), data);
-  EXPECT_TRUE(eventually([&gated] { return gated.arrived() == 2; }));
-  device.stop();
-  EXPECT_FALSE(is_readable(device.ended_fd(), 30));
-  gated.open_gate();
-  EXPECT_TRUE(is_readable(device.ended_fd(), 10'000));
-  EXPECT_TRUE(matches_pattern(memory_.bytes().first(4096), 7, 0));
-  device.stop();  // again, with nobody there
+  {
+    Device device(gated, options(), log_.log());
+    device.start(sockets(2));
+    for (std::uint64_t i = 0; i < 2; ++i) {
+      clients_[i]->send(make_request(nbd::cmd_write, i * 4096, 4096), pattern(7, i * 4096, 4096));
+    }
+    EXPECT_TRUE(eventually([&gated] { return gated.arrived() == 2; }));
+    device.stop();
+    EXPECT_FALSE(is_readable(device.ended_fd(), 30));
+    gated.open_gate();
+    EXPECT_TRUE(is_readable(device.ended_fd(), 10'000));
+    device.stop();  // again, with nobody there
+  }
+  EXPECT_TRUE(matches_pattern(memory_.bytes().first(8192), 7, 0));
 }
 
 TEST_F(DeviceTest, LogsALaneThatLostTheDriver) {

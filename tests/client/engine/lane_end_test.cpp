@@ -176,8 +176,8 @@ TEST_F(LaneEndTest, WaitsForeverForTheDriverToReadItsReplies) {
 }
 
 TEST_F(LaneEndTest, HasRepliesInAStreamThatTakesAlmostNothing) {
-  LaneFixture lane(memory_, options());
   fill_pattern(memory_.bytes(), 5, 0);
+  LaneFixture lane(memory_, options());
   constexpr int smallest = 1;
   ::setsockopt(lane.client().fd(), SOL_SOCKET, SO_RCVBUF, &smallest, sizeof smallest);
   for (std::uint64_t i = 0; i < 30; ++i) {

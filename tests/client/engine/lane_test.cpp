@@ -36,8 +36,8 @@ TEST(Lane, ReadsWhatWasWritten) {
 
 TEST(Lane, ReadsWithStructuredReplies) {
   MemoryBackend memory(size);
-  LaneFixture lane(memory, lane_with(4), structured);
   fill_pattern(memory.bytes(), 2, 0);
+  LaneFixture lane(memory, lane_with(4), structured);
   const ClientReply reply = lane.client().call(make_request(nbd::cmd_read, 77, 70'000));
   EXPECT_TRUE(matches_pattern(reply.data, 2, 77));
   const ClientReply refused = lane.client().call(make_request(nbd::cmd_read, size, 1));
@@ -46,8 +46,8 @@ TEST(Lane, ReadsWithStructuredReplies) {
 
 TEST(Lane, TrimsZeroesAndFlushes) {
   MemoryBackend memory(size);
-  LaneFixture lane(memory, lane_with(4));
   fill_pattern(memory.bytes(), 3, 0);
+  LaneFixture lane(memory, lane_with(4));
   EXPECT_EQ(lane.client().call(make_request(nbd::cmd_trim, 0, 8192)).error, 0U);
   EXPECT_EQ(lane.client().call(make_request(nbd::cmd_write_zeroes, 10'000, 5)).error, 0U);
   EXPECT_EQ(lane.client().call(make_request(nbd::cmd_flush, 0, 0)).error, 0U);

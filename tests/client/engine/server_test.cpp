@@ -131,8 +131,8 @@ TEST_F(ServerTest, ServesSeveralClientsAtOnce) {
 }
 
 TEST_F(ServerTest, TakesRequestsThatComeWithTheLastOption) {
-  ServerFixture server(memory_, options_for_tests());
   fill_pattern(memory_.bytes(), 3, 0);
+  ServerFixture server(memory_, options_for_tests());
   BlockingClient client(server.connect());
   std::vector<std::byte> bytes;
   append_struct(bytes, Be32(nbd::flag_c_fixed_newstyle | nbd::flag_c_no_zeroes));
