@@ -112,6 +112,12 @@ Task<Status> FileLane::fallocate(int mode, std::uint64_t position, std::uint64_t
   co_return Status::from_errno(-result);
 }
 
+// A block device punches and zeroes whole sectors only; to anything else it says EINVAL, and the
+// next range may be different.
+bool FileLane::is_part_of_sector(Status status) const {
+  return backend_.is_block_device_ && status.error() == EINVAL;
+}
+
 // TRIM is advice: where holes cannot be punched it succeeds and changes nothing.
 Task<Status> FileLane::trim(std::uint64_t offset, std::uint64_t length, bool fua) {
   const std::uint64_t position = position_of(offset, length);
@@ -122,6 +128,7 @@ Task<Status> FileLane::trim(std::uint64_t offset, std::uint64_t length, bool fua
       backend_.can_punch_ = false;
       status = Status::ok();
     }
+    if (is_part_of_sector(status)) status = Status::ok();
   }
   if (status.is_ok() && fua) {
     status = co_await flush();
@@ -135,10 +142,12 @@ Task<Status> FileLane::write_zeroes(std::uint64_t offset, std::uint64_t length, 
   if (!mode.no_hole && backend_.can_punch_) {
     status = co_await fallocate(FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, position, length);
     if (is_unsupported(status)) backend_.can_punch_ = false;
+    if (is_part_of_sector(status)) status = Status::from_errno(EOPNOTSUPP);
   }
   if (is_unsupported(status) && backend_.can_zero_) {
     status = co_await fallocate(FALLOC_FL_ZERO_RANGE | FALLOC_FL_KEEP_SIZE, position, length);
     if (is_unsupported(status)) backend_.can_zero_ = false;
+    if (is_part_of_sector(status)) status = Status::from_errno(EOPNOTSUPP);
   }
   if (is_unsupported(status) && mode.fast_zero) co_return Status::from_errno(ENOTSUP);
   if (is_unsupported(status)) {

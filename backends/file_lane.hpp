@@ -28,6 +28,7 @@ class FileLane final : public BackendLane {
 
   std::size_t read_now(std::uint64_t position, std::span<std::byte> buffer) noexcept;
   std::size_t write_now(std::uint64_t position, std::span<const std::byte> buffer) noexcept;
+  bool is_part_of_sector(Status status) const;
   std::uint64_t position_of(std::uint64_t offset, std::uint64_t length) const;
   int fd() const { return backend_.file_.get(); }
 
