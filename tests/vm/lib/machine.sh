@@ -50,7 +50,8 @@ start_qemu() {
   local kernel_arguments=(
     console=ttyS0 loglevel=7 panic=-1 oops=panic
     # An emulated processor on a busy host is late without being ill: these would say so in the log.
-    nosoftlockup nowatchdog tsc=reliable rcupdate.rcu_cpu_stall_suppress=1
+    # ("IO-APIC + timer doesn't work!" is such a panic, at boot: the timer's ticks came too late to be believed.)
+    nosoftlockup nowatchdog tsc=reliable rcupdate.rcu_cpu_stall_suppress=1 no_timer_check
     # QEMU before 8.1 translates code without holding its page: a processor can meet the breakpoint of a code patch that
     # is long over ("Oops: int3"). Most patches happen while booting, so there is one processor then.
     maxcpus=1
