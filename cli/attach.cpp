@@ -170,9 +170,9 @@ std::unique_ptr<Front> connect_front(Backend& backend, const AttachOptions& opti
     try {
       front->attachment.connect(connect_wait);
       return front;
-    } catch (const ConnectAgain& again) {
+    } catch (const ConnectAgain&) {
       if (--tries_left == 0) throw;
-      log.info(again.what());
+      log.info("the kernel is too busy to serve every connection: connecting again");
     }
   }
 }

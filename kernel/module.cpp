@@ -85,6 +85,11 @@ void load_driver(Log& log, Deadline deadline) {
   }
   const CommandResult result =
       run_command({"modprobe", "nbd", "nbds_max=0", "max_part=16"}, deadline);
+  if (result.end == CommandResult::End::timed_out) {
+    throw Failure(FailureKind::cannot_attach,
+                  "loading the nbd driver takes too long: try 'modprobe nbd nbds_max=0 "
+                  "max_part=16' and look at dmesg");
+  }
   if (!result.succeeded() || !driver_present()) {
     throw Failure(FailureKind::cannot_attach,
                   driver_missing_text(running_kernel(), result.words()));
