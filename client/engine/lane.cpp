@@ -176,6 +176,7 @@ Task<bool> Lane::receive_payload(Slot& slot, std::size_t have) {
     }
     if (receive_result_ <= 0) co_return false;
     have += received.payload_bytes;
+    if (reader_.available() > 0) received_at_ = Clock::now();  // of what came along behind it
   }
   co_return true;
 }
@@ -192,6 +193,7 @@ Task<bool> Lane::refuse(const Refusal& refusal) {
       continue;
     }
     if (receive_result_ <= 0) co_return false;
+    received_at_ = Clock::now();
     left -= reader_.drop(left);
   }
   Slot* slot = claim(0);

@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <array>
+#include <thread>
 #include <vector>
 
 #include "backends/memory.hpp"
@@ -208,6 +210,31 @@ TEST(Lane, CountsRequestsBytesAndLatencies) {
   EXPECT_EQ(trims.bytes.get(), 8192U);
   EXPECT_EQ(lane.stats().in_flight.get(), 0U);
   EXPECT_EQ(lane.stats().state.load(), LaneState::ended);
+}
+
+// Requests may come for a long time without the reader ever being empty between them.
+TEST(Lane, TimesARequestFromItsOwnArrivalAndNotFromTheOneBefore) {
+  MemoryBackend memory(size);
+  for (const bool refused : {false, true}) {
+    LaneFixture lane(memory, lane_with(4));
+    const auto data = pattern(1, 0, 60'000);
+    auto wire =
+        ClientSide(false).encode(make_request(nbd::cmd_write, refused ? size : 0, 60'000), data);
+    lane.client().send_raw(std::span(wire).first(1000));
+    std::this_thread::sleep_for(std::chrono::milliseconds(300));
+    wire.erase(wire.begin(), wire.begin() + 1000);
+    ClientRequest read = make_request(nbd::cmd_read, 0, 512);
+    read.cookie = 1;
+    const auto behind = ClientSide(false).encode(read, {});
+    wire.insert(wire.end(), behind.begin(), behind.end());
+    lane.client().send_raw(wire);
+    lane.client().receive_raw(2 * sizeof(nbd::SimpleReplyHeader) + 512);
+    const auto& reads = lane.stats().commands[static_cast<std::size_t>(StatsCommand::read)];
+    EXPECT_TRUE(eventually([&reads] { return reads.requests.get() == 1; }));
+    std::array<std::uint64_t, LatencyHistogram::buckets> sum{};
+    reads.latency.add_to(sum);
+    EXPECT_LT(percentile(sum, 100), 200'000'000U) << "nanoseconds";
+  }
 }
 
 }  // namespace
