@@ -11,6 +11,7 @@
 #include "cli/waits.hpp"
 #include "client/runtime/error.hpp"
 #include "client/runtime/scope.hpp"
+#include "kernel/sysfs.hpp"
 #include "kernel/users.hpp"
 
 namespace nbdring {
@@ -78,7 +79,9 @@ Task<void> DeviceSession::watch_log() {
 // Nobody asked us: another tool disconnected the device, or the driver gave every connection up.
 void DeviceSession::lanes_ended() {
   parts_.log.warning("the driver has ended the device", {{"device", parts_.record.device()}});
-  if (!parts_.attachment.disconnect(disconnect_wait)) parts_.record_file.keep();
+  // Where the device is gone altogether there is nothing to disconnect, which is as good.
+  if (parts_.attachment.disconnect(disconnect_wait)) return;
+  if (Sysfs().is_attached(parts_.record.index)) parts_.record_file.keep();
 }
 
 ControlReply DeviceSession::handle(const ControlRequest& request) {
