@@ -52,6 +52,14 @@ FileBackend::FileBackend(const FileSpec& spec, Log& log) : spec_(spec) {
 void FileBackend::open_file() {
   const int access = spec_.read_only ? O_RDONLY : O_RDWR;
   const int direct = spec_.cache == FileSpec::Cache::none ? O_DIRECT : 0;
+  struct stat facts {};
+  // Looked at before it is opened: opening a FIFO would wait for its other end.
+  if (::stat(spec_.path.c_str(), &facts) != 0) fail_open(spec_.path, errno);
+  is_block_device_ = S_ISBLK(facts.st_mode);
+  if (!is_block_device_ && !S_ISREG(facts.st_mode)) {
+    throw Failure(FailureKind::failed,
+                  spec_.path + " is neither a regular file nor a block device");
+  }
   file_ = FileDescriptor(::open(spec_.path.c_str(), access | direct | O_CLOEXEC));
   if (!file_.is_open() && errno == EINVAL && direct != 0) {
     throw Failure(FailureKind::failed, "cannot open " + spec_.path +
@@ -59,13 +67,6 @@ void FileBackend::open_file() {
                                            "cache=writeback");
   }
   if (!file_.is_open()) fail_open(spec_.path, errno);
-  struct stat facts {};
-  if (::fstat(file_.get(), &facts) != 0) fail_open(spec_.path, errno);
-  is_block_device_ = S_ISBLK(facts.st_mode);
-  if (!is_block_device_ && !S_ISREG(facts.st_mode)) {
-    throw Failure(FailureKind::failed,
-                  spec_.path + " is neither a regular file nor a block device");
-  }
   if (!is_block_device_ || spec_.read_only) return;
   // O_EXCL on a block device claims it: nobody can mount it meanwhile, and what is mounted is
   // refused (open(2)).

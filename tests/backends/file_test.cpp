@@ -1,6 +1,8 @@
 #include "backends/file.hpp"
 
 #include <gtest/gtest.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include <memory>
 #include <string>
@@ -279,6 +281,13 @@ TEST(FileBackend, DoesNotOpenWhatIsNoFile) {
   EXPECT_EQ(failure_of(spec), FailureKind::failed);
   spec.path = "/";
   EXPECT_EQ(failure_of(spec), FailureKind::failed);
+  const TemporaryFile file(0);
+  const std::string fifo = file.path() + "-fifo";
+  ASSERT_EQ(::mkfifo(fifo.c_str(), 0600), 0);
+  spec.path = fifo;
+  spec.read_only = true;
+  EXPECT_EQ(failure_of(spec), FailureKind::failed) << "and it did not wait for a writer";
+  ::unlink(fifo.c_str());
   spec.path = "/nonexistent";
   std::string text;
   EXPECT_NE(failure_of(spec, &text), FailureKind::busy);
