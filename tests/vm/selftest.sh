@@ -27,9 +27,10 @@ promise() {
 }
 
 says() { grep -qF -- "$1" "$output"; }
+# seconds_between FIRST SECOND LEAST: by this machine's clock.
 seconds_between() {
-  awk -v first="$1" -v second="$2" 'index($0, first) { a = $1 } index($0, second) { b = $1 }
-    END { exit !(a && b && b - a >= 1) }' "$output"
+  awk -v first="$1" -v second="$2" -v least="$3" 'index($0, first) { a = $1 } index($0, second) { b = $1 }
+    END { exit !(a && b && b - a >= least) }' "$output"
 }
 nothing_left() {
   ! pgrep -f "nbdring-vm.*${1}" >/dev/null && ! compgen -G "$1/*" >/dev/null
@@ -37,12 +38,14 @@ nothing_left() {
 
 check_output_and_status() {
   status=0
-  # Each line with the second in which it came.
+  # Each line with the time at which it came.
   { "$folder/run" "${options[@]}" "$folder/selftest/status-and-output.sh" 7 "two  'words" 2>&1 || echo "status $?"; } |
-    while IFS= read -r line; do echo "$SECONDS $line"; done >"$output"
+    while IFS= read -r line; do echo "$EPOCHREALTIME $line"; done >"$output"
   promise "the script's exit status is passed on" says "status 7"
   promise "arguments arrive as they are" says "first of 2: two  'words"
-  promise "output comes while the script runs" seconds_between "first of" "second"
+  promise "output comes while the script runs" seconds_between "first of" "second" 1
+  # A clock that runs too fast would end scripts before their time limit.
+  promise "its three seconds are three seconds" seconds_between "first of" "second" 2
 }
 
 check_failures() {

@@ -44,6 +44,18 @@ write_job() {
   declare -p checkout kernel_folder time_limit environment command interactive rows columns >"$job_folder/job"
 }
 
+# How the machine knows the time: see lib/tsc_khz. Without it: an emulated timer, right but slow to read.
+clock_arguments() {
+  local khz
+  if [[ $accelerator != tcg* ]]; then
+    return
+  elif khz=$("$vm_folder/lib/tsc_khz" 2>/dev/null); then
+    echo "tsc_early_khz=$khz tsc=reliable"
+  else
+    echo "tsc=unstable clocksource=hpet"
+  fi
+}
+
 start_qemu() {
   local version
   version=$(<"$kernel_folder/version")
@@ -51,7 +63,8 @@ start_qemu() {
     console=ttyS0 loglevel=7 panic=-1 oops=panic
     # An emulated processor on a busy host is late without being ill: these would say so in the log.
     # ("IO-APIC + timer doesn't work!" is such a panic, at boot: the timer's ticks came too late to be believed.)
-    nosoftlockup nowatchdog tsc=reliable rcupdate.rcu_cpu_stall_suppress=1 no_timer_check
+    nosoftlockup nowatchdog rcupdate.rcu_cpu_stall_suppress=1 no_timer_check
+    "$(clock_arguments)"
     # QEMU before 8.1 translates code without holding its page: a processor can meet the breakpoint of a code patch that
     # is long over ("Oops: int3"). Most patches happen while booting, so there is one processor then.
     maxcpus=1
@@ -82,9 +95,12 @@ start_qemu() {
   fi
 }
 
-# True when the emulator ended the machine by that race: nothing of ours, and no other fault looks like it.
-emulator_lost_race() {
-  [[ $accelerator == tcg* ]] && grep -aqE '(Oops: |\] )int3: 0000 \[#' "$job_folder/kernel.log"
+# True when the emulator ended the machine by that race (nothing of ours, and no other fault looks like it), or before
+# there was anything of ours in it.
+emulator_failed() {
+  [[ $accelerator == tcg* ]] || return 1
+  ! grep -aq 'nbdring-vm: start of script' "$job_folder/kernel.log" ||
+    grep -aqE '(Oops: |\] )int3: 0000 \[#' "$job_folder/kernel.log"
 }
 
 stop_machine() {
