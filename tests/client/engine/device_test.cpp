@@ -6,6 +6,7 @@
 #include <memory>
 #include <vector>
 
+#include "backends/file.hpp"
 #include "backends/memory.hpp"
 #include "tests/support/fixtures.hpp"
 #include "tests/support/gated_backend.hpp"
@@ -15,6 +16,14 @@ namespace nbdring {
 namespace {
 
 constexpr std::uint64_t size = 1024 * 1024;
+
+// What one lane wrote and another reads goes through the kernel here: with the memory backend the
+// order would hang on sockets, which the thread sanitizer cannot see.
+struct SharedFile {
+  TemporaryFile file{size};
+  CapturedLog log;
+  FileBackend backend{FileSpec{.path = file.path()}, log.log()};
+};
 
 // A backend whose lane number `broken` cannot be opened.
 class BrokenBackend final : public Backend {
@@ -63,7 +72,8 @@ class DeviceTest : public testing::Test {
 };
 
 TEST_F(DeviceTest, ServesEveryLaneOverOneBackend) {
-  Device device(memory_, options(), log_.log());
+  SharedFile file;
+  Device device(file.backend, options(), log_.log());
   device.start(sockets(4));
   ASSERT_EQ(device.lanes(), 4U);
   for (std::uint64_t i = 0; i < 4; ++i) {
