@@ -3,18 +3,22 @@
 #include <arpa/inet.h>
 #include <netdb.h>
 #include <netinet/in.h>
+#include <signal.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 
+#include <chrono>
 #include <cstring>
 #include <memory>
 
 #include "client/runtime/error.hpp"
+#include "kernel/deadline.hpp"
 
 namespace nbdring {
 namespace {
 
 constexpr int backlog = 128;
+constexpr std::chrono::seconds ring_teardown{5};  // milliseconds on an idle machine
 
 sockaddr_un unix_address(const std::string& path) {
   sockaddr_un address{};
@@ -41,6 +45,22 @@ int bind_unix(int socket, const sockaddr_un& address) {
   return ::bind(socket, reinterpret_cast<const sockaddr*>(&address), sizeof address);
 }
 
+// Who was killed still listens for a moment: the kernel takes a ring down, and with it the accept
+// that waits in it, after the process has gone. A listener that is alive needs no second look; one
+// whose process has gone may have passed the socket on.
+bool is_in_use(const std::string& path) {
+  const FileDescriptor probe = connect_unix(path);
+  if (!probe.is_open()) return errno != ECONNREFUSED;
+  ucred listener{};
+  socklen_t length = sizeof listener;
+  if (::getsockopt(probe.get(), SOL_SOCKET, SO_PEERCRED, &listener, &length) != 0) return true;
+  const bool is_alive = listener.pid <= 0 || ::kill(listener.pid, 0) == 0 || errno != ESRCH;
+  const auto has_closed = [&path] {
+    return !connect_unix(path).is_open() && errno == ECONNREFUSED;  // not merely a full backlog
+  };
+  return is_alive || !wait_until(has_closed, Deadline::in(ring_teardown));
+}
+
 // Removes a socket file whose owner has died; fails when it is in use, or is no socket.
 void remove_stale(const std::string& path) {
   struct stat file {};
@@ -48,8 +68,7 @@ void remove_stale(const std::string& path) {
     throw Failure(FailureKind::failed,
                   path + " exists and is not a socket; choose another path or remove it");
   }
-  const FileDescriptor probe = connect_unix(path);
-  if (probe.is_open() || errno != ECONNREFUSED) {
+  if (is_in_use(path)) {
     throw Failure(FailureKind::busy,
                   "somebody listens on " + path + " already; stop them or choose another path");
   }

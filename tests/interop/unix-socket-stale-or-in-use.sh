@@ -17,9 +17,30 @@ end_process "$serve_pid"
 [[ -S $socket ]] || fail "a killed server cannot remove its socket"
 "$NBDRING" serve memory:3M --unix "$socket" >"$serve_log" 2>&1 &
 serve_pid=$!
-info() { nbdinfo --size "$uri" 2>/dev/null; }
+info() { timeout 5 nbdinfo --size "$uri" 2>/dev/null; }
 wait_until 20 info >"$work/size" || fail "a stale socket was not replaced"
 expect_equal size "$(cat "$work/size")" 3145728
+stop_serve
+
+# A killed server's ring, and with it the listening socket, may outlive the process by a moment. Here:
+# a process that listens and dies, and another that holds the socket for a second.
+"$python" - "$socket" "$work/ready" <<'END' &
+import os, socket, sys, time
+
+listener = socket.socket(socket.AF_UNIX)
+listener.bind(sys.argv[1])
+if os.fork() == 0:
+    listener.listen()
+    os._exit(0)
+os.wait()
+open(sys.argv[2], "w").close()
+time.sleep(1)
+END
+wait_until 20 test -e "$work/ready" || fail "no listener"
+"$NBDRING" serve memory:4M --unix "$socket" >"$serve_log" 2>&1 &
+serve_pid=$!
+wait_until 20 info >"$work/size" || fail "a dying server's socket was not replaced"
+expect_equal size "$(cat "$work/size")" 4194304
 stop_serve
 
 echo precious >"$work/file"
