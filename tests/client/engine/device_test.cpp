@@ -4,6 +4,7 @@
 #include <poll.h>
 
 #include <memory>
+#include <thread>
 #include <vector>
 
 #include "backends/file.hpp"
@@ -85,6 +86,44 @@ TEST_F(DeviceTest, ServesEveryLaneOverOneBackend) {
     EXPECT_TRUE(matches_pattern(reply.data, i + 1, i * 4096)) << i;
     EXPECT_EQ(device.stats(i).state.load(), LaneState::serving);
   }
+}
+
+// Writes and reads back the lane's own part of the export, several requests at once.
+void work(BlockingClient& client, std::uint64_t begin, std::uint64_t bytes) {
+  constexpr std::uint32_t length = 8192;
+  constexpr std::size_t depth = 6;
+  for (std::uint64_t round = 1; round <= 10; ++round) {
+    for (const std::uint16_t command : {nbd::cmd_write, nbd::cmd_flush, nbd::cmd_read}) {
+      const std::uint64_t step = command == nbd::cmd_flush ? bytes : length;
+      for (std::uint64_t at = begin; at < begin + bytes; at += step) {
+        const bool has_range = command != nbd::cmd_flush;
+        const bool has_payload = command == nbd::cmd_write;
+        client.send(make_request(command, has_range ? at : 0, has_range ? length : 0),
+                    pattern(round, at, has_payload ? length : 0));
+        while (client.side().outstanding().size() >= depth) {
+          const ClientReply reply = client.reply();
+          EXPECT_EQ(reply.error, 0U);
+          EXPECT_TRUE(matches_pattern(reply.data, round, reply.request.offset));
+        }
+      }
+      while (!client.side().outstanding().empty()) {
+        const ClientReply reply = client.reply();
+        EXPECT_EQ(reply.error, 0U);
+        EXPECT_TRUE(matches_pattern(reply.data, round, reply.request.offset));
+      }
+    }
+  }
+}
+
+TEST_F(DeviceTest, KeepsEveryLanesDataRightUnderLoad) {
+  SharedFile file;
+  Device device(file.backend, options(), log_.log());
+  device.start(sockets(4));
+  std::vector<std::thread> threads;
+  for (std::uint64_t i = 0; i < 4; ++i) {
+    threads.emplace_back([this, i] { work(*clients_[i], i * size / 4, size / 4); });
+  }
+  for (std::thread& thread : threads) thread.join();
 }
 
 TEST_F(DeviceTest, TellsWhenTheLastLaneHasEnded) {
