@@ -9,6 +9,8 @@
 #include <sys/vfs.h>
 
 #include <algorithm>
+#include <chrono>
+#include <thread>
 #include <utility>
 
 #include "backends/file_lane.hpp"
@@ -18,6 +20,9 @@
 namespace nbdring {
 namespace {
 
+using std::chrono::milliseconds;
+
+constexpr milliseconds dead_engine_wait{2000};
 constexpr std::uint32_t direct_alignment_unknown = 4096;  // bytes; what every O_DIRECT accepts
 
 [[noreturn]] void fail_open(const std::string& path, int error) {
@@ -78,7 +83,15 @@ void FileBackend::lock_file() const {
   struct flock lock {};
   lock.l_type = spec_.read_only ? F_RDLCK : F_WRLCK;
   lock.l_whence = SEEK_SET;
-  if (::fcntl(file_.get(), F_OFD_SETLK, &lock) == 0) return;
+  // An engine that was killed holds its lock until the kernel has finished the writes in its ring:
+  // waiting for that is not only patience, they must not land after ours.
+  const auto give_up = Clock::now() + dead_engine_wait;
+  int result = ::fcntl(file_.get(), F_OFD_SETLK, &lock);
+  while (result != 0 && (errno == EAGAIN || errno == EACCES) && Clock::now() < give_up) {
+    std::this_thread::sleep_for(milliseconds(20));
+    result = ::fcntl(file_.get(), F_OFD_SETLK, &lock);
+  }
+  if (result == 0) return;
   if (errno == EAGAIN || errno == EACCES) {
     throw Failure(FailureKind::busy,
                   spec_.path + " is in use: another program holds its lock" +
