@@ -29,7 +29,7 @@ fail() {
 
 # The server's log stands beside a failure: that is where the reason is.
 report_failure() {
-  echo "${BASH_SOURCE[-1]##*/}: failed at line $1: $2" >&2
+  echo "${BASH_SOURCE[-1]##*/}: failed at line $1: ${2%%$'\n'*}" >&2
 }
 
 cleanup() {

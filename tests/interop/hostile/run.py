@@ -16,7 +16,7 @@ import sys
 import time
 
 from cases import CASES
-from server import Footprint, log_lines, wait_for
+from server import PID, Footprint, log_lines, wait_for
 from wire import Client, READ, WRITE, request
 
 
