@@ -28,21 +28,26 @@ class BlockDeviceTest : public testing::TestWithParam<FileSpec::Cache> {
   }
 
   void SetUp() override {
+    // Another process may take the free number before us: ask again.
+    constexpr int tries = 50;
+    for (int i = 0; i < tries && !loop_.is_open(); ++i) take_free_loop();
+    if (!loop_.is_open()) GTEST_SKIP() << "no loop device for us: " << error_text(errno);
+    spec_.cache = GetParam();
+    backend_ = std::make_unique<FileBackend>(spec_, log_.log());
+    user_ = std::make_unique<BackendUser>(*backend_);
+  }
+
+  void take_free_loop() {
     const FileDescriptor control(::open("/dev/loop-control", O_RDWR | O_CLOEXEC));
     const int index = control.is_open() ? ::ioctl(control.get(), LOOP_CTL_GET_FREE) : -1;
-    if (index < 0) GTEST_SKIP() << "no loop devices here";
+    if (index < 0) return;
     spec_.path = "/dev/loop" + std::to_string(index);
-    spec_.cache = GetParam();
     FileDescriptor device(::open(spec_.path.c_str(), O_RDWR | O_CLOEXEC));
     loop_config config{};
     config.fd = static_cast<std::uint32_t>(file_.fd());
     config.info.lo_flags = LO_FLAGS_AUTOCLEAR;
-    if (!device.is_open() || ::ioctl(device.get(), LOOP_CONFIGURE, &config) != 0) {
-      GTEST_SKIP() << "no loop device for us: " << error_text(errno);
-    }
+    if (!device.is_open() || ::ioctl(device.get(), LOOP_CONFIGURE, &config) != 0) return;
     loop_ = std::move(device);
-    backend_ = std::make_unique<FileBackend>(spec_, log_.log());
-    user_ = std::make_unique<BackendUser>(*backend_);
   }
 
   // The range reads as zeros through the backend, everything else as the first pattern.
