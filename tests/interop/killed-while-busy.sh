@@ -43,12 +43,15 @@ with multiprocessing.Pool(4) as pool:
     time.sleep(1.5)
     os.kill(pid, signal.SIGKILL)
     server = subprocess.Popen([program, "serve", f"file:{image}?cache={cache}", "--unix", path + "2"])
-    while not os.path.exists(path + "2"):
-        assert server.poll() is None, "the new server could not start"
-        time.sleep(0.01)
     answered = results.get(20)
 
-h = connect(path + "2")
+h = None
+while h is None:
+    assert server.poll() is None, "the new server could not start"
+    try:
+        h = connect(path + "2")
+    except nbd.Error:  # it does not listen yet
+        time.sleep(0.01)
 seen = [bytes(h.pread(block, n * block)) for n in range(4 * blocks)]
 for n, data in enumerate(seen):
     turn = oldest(data)

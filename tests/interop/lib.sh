@@ -78,7 +78,9 @@ wait_until() {
 }
 
 is_running() { kill -0 "$1" 2>/dev/null; }
-is_up_or_gone() { [[ -S $socket ]] || ! is_running "$serve_pid"; }
+# The file is there a moment before the socket listens; the kernel tells (flag __SO_ACCEPTCON).
+is_listening() { grep -qE "^[0-9a-f]+: [0-9A-F]+ [0-9]+ 00010000 .* $1\$" /proc/net/unix; }
+is_up_or_gone() { is_listening "$socket" || ! is_running "$serve_pid"; }
 
 # Starts `nbdring serve ARGS…` on a fresh Unix socket: sets socket, uri, serve_pid, serve_log.
 start_serve() {

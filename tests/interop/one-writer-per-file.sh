@@ -17,7 +17,7 @@ expect_refused 3 "$work/image" "$NBDRING" serve "$work/image" --unix "$work/seco
 "$NBDRING" serve "$work/image" --read-only --unix "$work/second" >"$work/second.log" 2>&1 &
 second_pid=$!
 at_exit+=("end_process $second_pid")
-wait_until 20 test -S "$work/second" || fail "two readers cannot share"
+wait_until 20 is_listening "$work/second" || fail "two readers cannot share"
 expect_equal 'second reader' "$(nbdinfo --size "nbd+unix:///?socket=$work/second")" 1048576
 stop_serve
 pass "one writer, or many readers"

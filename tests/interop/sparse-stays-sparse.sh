@@ -5,8 +5,8 @@
 source "$(dirname "$0")/lib.sh"
 requires nbdcopy nbdinfo qemu-img
 
-truncate -s 256M "$work/source"
-for at in 0 60 127 200; do
+truncate -s 128M "$work/source"
+for at in 0 30 63 100; do
   head -c 1M /dev/urandom | dd of="$work/source" bs=1M seek=$at conv=notrunc status=none
 done
 wanted=$(sha "$work/source")
@@ -18,7 +18,7 @@ expect_sparse() {
 }
 
 for cache in writeback none; do
-  start_backend "$cache" 256M
+  start_backend "$cache" 128M
   nbdcopy --connections=4 --destination-is-zero "$work/source" "$uri"
   sync -d "$image"
   expect_sparse "$image" "cache=$cache: the served image"
@@ -31,7 +31,7 @@ for cache in writeback none; do
   expect_sparse "$image" "cache=$cache: the served image, after it was read"
 
   # Zeroes over data give the space back (nbdcopy sends WRITE_ZEROES for the holes of its source).
-  head -c 64M /dev/urandom | dd of="$image" bs=1M seek=100 conv=notrunc status=none
+  head -c 30M /dev/urandom | dd of="$image" bs=1M seek=65 conv=notrunc status=none
   nbdcopy --connections=4 "$work/source" "$uri"
   sync -d "$image"
   expect_sparse "$image" "cache=$cache: the served image, zeroed"
