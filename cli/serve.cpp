@@ -126,6 +126,7 @@ int run_serve(const ServeCommand& command, const CommonOptions& common) {
   ServerOptions options;
   options.clients_max = command.clients_max;
   options.lane.stall_deadline = command.timeout;
+  options.lane.populate = false;  // a client that asks little costs little
   options.export_name = command.export_name;
   Server server(loop, *backend, options, log);
   Session session(loop, server, sockets, signals);

@@ -15,7 +15,7 @@ std::size_t units_of(std::size_t bytes) { return (bytes + Arena::unit - 1) / Are
 
 }  // namespace
 
-Arena::Arena(std::size_t resident, std::size_t largest)
+Arena::Arena(std::size_t resident, std::size_t largest, bool populate)
     : resident_(resident), largest_(largest), taken_(units_of(resident) / word_bits, 0) {
   ENSURE(resident % (unit * word_bits) == 0 && resident > 0);
   ENSURE(largest % unit == 0 && resident <= largest);
@@ -25,7 +25,7 @@ Arena::Arena(std::size_t resident, std::size_t largest)
   memory_ = static_cast<std::byte*>(memory);
   // A huge page would make an idle lane resident in steps of 2 MiB above what it was given.
   ::madvise(memory, largest, MADV_NOHUGEPAGE);
-  if (::madvise(memory, resident, MADV_POPULATE_WRITE) != 0) {
+  if (populate && ::madvise(memory, resident, MADV_POPULATE_WRITE) != 0) {
     const int error = errno;
     ::munmap(memory, largest);
     fail_errno(FailureKind::failed, "cannot populate a lane's buffers", error);

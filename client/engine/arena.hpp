@@ -2,11 +2,11 @@
 // A lane's payload memory: one mapping, cut into page-aligned buffers, one per request, lowest
 // address first.
 //
-// The first `resident` bytes are touched at the start and stay: the ordinary requests in flight
-// live there, and a device that writes out its own machine's dirty pages never needs a page for
-// that. A request larger than `resident` gets the mapping alone (it waits until nothing else is in
-// flight) and what it touched above is given back afterwards. Lowest address first means that a
-// lane with little in flight works in memory that is still in the cache.
+// The first `resident` bytes are touched at the start (if so asked) and stay: the ordinary requests
+// in flight live there, and a device that writes out its own machine's dirty pages never needs a
+// page for that. A request larger than `resident` gets the mapping alone (it waits until nothing
+// else is in flight) and what it touched above is given back afterwards. Lowest address first means
+// that a lane with little in flight works in memory that is still in the cache.
 
 #include <cstddef>
 #include <cstdint>
@@ -21,7 +21,8 @@ class Arena {
 
   /// Throws Failure when the memory cannot be had. Sizes in bytes, multiples of the unit, resident
   /// <= largest.
-  Arena(std::size_t resident, std::size_t largest);
+  /// populate: touch the resident part now, rather than as it is first used.
+  Arena(std::size_t resident, std::size_t largest, bool populate = true);
   ~Arena();
   Arena(const Arena&) = delete;
   Arena& operator=(const Arena&) = delete;

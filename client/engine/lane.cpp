@@ -76,7 +76,7 @@ Lane::Lane(Loop& loop, Stream& stream, BackendLane& backend, const Export& about
       options_(options),
       stats_(stats),
       reader_(stream),
-      arena_(options.resident_bytes, options.largest_payload),
+      arena_(options.resident_bytes, options.largest_payload, options.populate),
       slots_(options.slots),
       replies_(stream, options.slots) {
   ENSURE(about.block_size.maximum <= options.largest_payload);

@@ -33,8 +33,10 @@
 namespace nbdring {
 
 struct LaneOptions {
-  std::size_t slots = 128;                         // requests at once; the driver's queue depth
-  std::size_t resident_bytes = 4 * 1024 * 1024;    // payload memory that an idle lane keeps
+  std::size_t slots = 128;                       // requests at once; the driver's queue depth
+  std::size_t resident_bytes = 4 * 1024 * 1024;  // payload memory that an idle lane keeps
+  /// Touch that memory at the start: for the driver, whose requests may be what frees memory.
+  bool populate = true;
   std::size_t largest_payload = 32 * 1024 * 1024;  // bytes; the largest READ or WRITE
   /// How long the client may stop in the middle of a request, or leave replies unread; 0: for ever
   /// (the driver).

@@ -236,8 +236,9 @@ void Loop::turn() {
   resume_completed();
 }
 
-// Nothing but readiness to wait for. What is armed in the ring stays there: the ring's own
-// descriptor tells.
+// Nothing but readiness to wait for, and none of it armed in the ring: polling the ring's own
+// descriptor would not do, for with DEFER_TASKRUN a completion that nobody waits for in the ring
+// wakes nobody (seen on Linux 6.18).
 void Loop::wait_in_poll() {
   std::array<pollfd, poll_sets_max> sets;
   std::size_t count = 0;
