@@ -114,6 +114,10 @@ ControlReply DeviceSession::detach(bool force) {
   }
   detached_ = true;
   notify_stopping();
+  if (parts_.attachment.disconnect(disconnect_wait / 2)) return {};
+  // Where the backend hangs the driver waits for room in the lanes' sockets; without them it lets
+  // go.
+  parts_.device.stop();
   if (parts_.attachment.disconnect(disconnect_wait)) return {};
   parts_.record_file.keep();
   // Who forces knows that there are users: for them it is no failure.

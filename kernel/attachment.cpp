@@ -348,15 +348,15 @@ std::uint32_t Attachment::index() const {
 std::string Attachment::path() const { return node_path(index()); }
 
 bool Attachment::disconnect(milliseconds time) {
-  if (!state_->attached) return true;
+  if (!state_->attached) return !state_->connected_once || !state_->sysfs.is_attached(index());
   const Deadline deadline = Deadline::in(time);
   // Whoever closed the device last made udev look at it: its reads are to be answered, not to fail
   // in the kernel's log.
   settle_udev(deadline.at_most(time / 3), state_->log);
   const DisconnectTarget target{state_->request.index, state_->request.identifier, state_->fresh};
-  const bool done = disconnect_device(state_->netlink, target, deadline, state_->log);
-  state_->attached = false;
-  return done;
+  const DisconnectEnd end = disconnect_device(state_->netlink, target, deadline, state_->log);
+  state_->attached = end == DisconnectEnd::stuck || end == DisconnectEnd::refused;
+  return end == DisconnectEnd::done;
 }
 
 }  // namespace nbdring

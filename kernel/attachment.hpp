@@ -61,8 +61,9 @@ class Attachment {
   std::string path() const;  // "/dev/nbdN"
 
   /// DISCONNECT and the wait for its end; always returns within the deadline plus a second. False:
-  /// the driver still holds the device (somebody has it open), or netlink did not answer; the log
-  /// says which.
+  /// the driver still holds the device (somebody has it open), or it does not answer, because a
+  /// lane does not read; the log says which. When a lane's backend hangs, shut the lanes down and
+  /// call again: that frees the driver, and generic netlink with it.
   bool disconnect(std::chrono::milliseconds deadline);
 
  private:

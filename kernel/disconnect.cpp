@@ -33,8 +33,8 @@ bool driver_lets_go(const DisconnectTarget& target, const Sysfs& sysfs, Deadline
 
 }  // namespace
 
-bool disconnect_device(Netlink& netlink, const DisconnectTarget& target, Deadline deadline,
-                       Log& log) {
+DisconnectEnd disconnect_device(Netlink& netlink, const DisconnectTarget& target, Deadline deadline,
+                                Log& log) {
   const std::string path = node_path(target.index);
   const Sysfs sysfs;
   // Its failure changes nothing: the device may have no living server at all, or be gone.
@@ -44,21 +44,22 @@ bool disconnect_device(Netlink& netlink, const DisconnectTarget& target, Deadlin
   if (!lowered.is_ok()) log.debug("recovery window not lowered", {{"why", lowered.words()}});
 
   const NetlinkResult result = netlink.disconnect(target.index, deadline);
-  if (!result.is_ok()) {
+  const bool gone_already = !result.stuck && !sysfs.is_attached(target.index);
+  if (!result.is_ok() && !gone_already) {
     log.error(path + " could not be disconnected: " + result.words());
-    return false;
+    return result.stuck ? DisconnectEnd::stuck : DisconnectEnd::refused;
   }
   if (!driver_lets_go(target, sysfs, deadline)) {
     const std::string users = joined(users_of(target.index, sysfs));
     log.warning(path + " has no server any more, but is still in use (" +
                 (users.empty() ? "by somebody in the kernel" : users) +
                 "); it is free with its last user");
-    return false;
+    return DisconnectEnd::held;
   }
   // The driver announces the end before the device looks ended (`pid` goes last): systemd's device
   // unit would stay up.
   sysfs.announce_change(target.index);
-  return true;
+  return DisconnectEnd::done;
 }
 
 bool disconnect_index(std::uint32_t index, std::chrono::milliseconds time, Log& log) {
@@ -76,7 +77,8 @@ bool disconnect_index(std::uint32_t index, std::chrono::milliseconds time, Log& 
     return false;
   }
   if (!opened.is_ok()) fail_errno(FailureKind::cannot_attach, "netlink family nbd", opened.error);
-  return disconnect_device(netlink, {index, device->backend, false}, deadline, log);
+  const DisconnectTarget target{index, device->backend, false};
+  return disconnect_device(netlink, target, deadline, log) == DisconnectEnd::done;
 }
 
 }  // namespace nbdring

@@ -22,11 +22,18 @@ struct DisconnectTarget {
   bool destroyed = false;  // CONNECT asked for destroy_on_disconnect: the device goes away
 };
 
-/// On an open channel. True when the driver has let go of the device; false when somebody has it
-/// open (it goes with the last one) or netlink did not answer. The log says which. Ends by the
-/// deadline.
-bool disconnect_device(Netlink& netlink, const DisconnectTarget& target, Deadline deadline,
-                       Log& log);
+enum class DisconnectEnd {
+  done,   // the driver has let go of the device
+  held,   // disconnected, but somebody has it open: it is free with its last user
+  stuck,  // netlink did not answer: the driver waits for room in the socket of a server that does
+          // not read
+  refused,
+};
+
+/// On an open channel. Ends by the deadline; the log says what was not done. May be called again
+/// where it was stuck, when the server's ends of the connections have been shut down.
+DisconnectEnd disconnect_device(Netlink& netlink, const DisconnectTarget& target, Deadline deadline,
+                                Log& log);
 
 /// Disconnects a device of which only the index is known. True also when it was not attached.
 /// Failure (cannot_attach) where this user may not.
