@@ -6,6 +6,8 @@ source "$(dirname "$0")/kernel-functions.sh"
 
 cd "$SCRATCH"
 
+has_own_mounts() { [[ $(readlink "/proc/$1/ns/mnt") != "$(readlink /proc/self/ns/mnt)" ]]; }
+
 refuses_while_in_use() {
   modprobe loop
   truncate --size 64M image
@@ -17,7 +19,7 @@ refuses_while_in_use() {
   # A mount that only another namespace has is a mount.
   unshare --mount --propagation private sleep 60 &
   local other=$!
-  until_true 10 test "$(readlink /proc/$other/ns/mnt)" != "$(readlink /proc/self/ns/mnt)"
+  until_true 10 has_own_mounts "$other"
   umount mnt
   refused 3 "mounted on $SCRATCH/mnt" "$NBDRING" detach "$device"
   kill "$other" && wait "$other" || true
