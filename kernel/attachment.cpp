@@ -1,6 +1,5 @@
 #include "kernel/attachment.hpp"
 
-#include <sys/socket.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -14,6 +13,7 @@
 #include "kernel/node.hpp"
 #include "kernel/queue.hpp"
 #include "kernel/receivers.hpp"
+#include "kernel/socket_pairs.hpp"
 #include "kernel/sysfs.hpp"
 #include "kernel/users.hpp"
 
@@ -26,12 +26,6 @@ constexpr unsigned connections_max = 16;
 constexpr std::uint32_t block_size_min = 512;
 constexpr std::size_t identifier_bytes_max =
     1024;  // sysfs shows it on one page, netlink takes it in one message
-
-// In bytes, each way; the kernel doubles it. A limit, not an allocation: what lies in a socket has
-// a sender that waits. One such buffer takes a few of the largest requests, so that neither side
-// sleeps in the middle of one: a send that is cut by a signal is what drivers before Linux 6.14
-// answer with "Double reply".
-constexpr int socket_buffer_bytes = 4 << 20;
 
 constexpr std::uint32_t driver_request_max = 32 << 20;  // bytes; the driver's own limit
 
@@ -46,31 +40,6 @@ constexpr milliseconds undo_time{5000};
 constexpr std::uint16_t driver_flags =
     nbd::flag_has_flags | nbd::flag_read_only | nbd::flag_send_flush | nbd::flag_send_fua |
     nbd::flag_rotational | nbd::flag_send_trim | nbd::flag_send_write_zeroes;
-
-struct SocketPair {
-  FileDescriptor lane;
-  FileDescriptor driver;
-};
-
-void set_buffer(const FileDescriptor& socket) {
-  const int bytes = socket_buffer_bytes;
-  if (setsockopt(socket.get(), SOL_SOCKET, SO_SNDBUFFORCE, &bytes, sizeof bytes) == 0) return;
-  // Without CAP_NET_ADMIN as much as net.core.wmem_max allows: slower, not wrong.
-  setsockopt(socket.get(), SOL_SOCKET, SO_SNDBUF, &bytes, sizeof bytes);
-}
-
-// Both ends are set up here, before CONNECT: the driver's end is not to be touched any more once it
-// has it.
-SocketPair make_socket_pair() {
-  int ends[2];
-  if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) != 0) {
-    fail_errno(FailureKind::failed, "socketpair for a lane");
-  }
-  SocketPair pair{FileDescriptor(ends[0]), FileDescriptor(ends[1])};
-  set_buffer(pair.lane);
-  set_buffer(pair.driver);
-  return pair;
-}
 
 Failure needs_root() {
   return Failure(FailureKind::cannot_attach,
@@ -109,7 +78,6 @@ struct Attachment::State {
   std::string path() const { return node_path(request.index); }
 
   void describe(const Export& about);
-  void make_sockets();
   void open_netlink(Deadline deadline);
   void connect_to_index(Deadline deadline);
   NetlinkResult try_index(std::uint32_t index, Deadline deadline);
@@ -117,7 +85,7 @@ struct Attachment::State {
   void refuse_attached(std::uint32_t index) const;
   Failure failure_of(const NetlinkResult& result) const;
   void make_ready(Deadline deadline);
-  void check_receivers(Deadline deadline) const;
+  void make_workers(Deadline deadline);
   void set_size(Deadline deadline);
 };
 
@@ -160,16 +128,6 @@ void Attachment::State::describe(const Export& about) {
   request.identifier = options.identifier;
   request_size_max =
       std::min({options.request_size_max, about.block_size.maximum, driver_request_max});
-}
-
-void Attachment::State::make_sockets() {
-  auto driver_ends = std::make_shared<std::vector<FileDescriptor>>();
-  for (unsigned i = 0; i < options.connections; ++i) {
-    SocketPair pair = make_socket_pair();
-    lane_sockets.push_back(std::move(pair.lane));
-    driver_ends->push_back(std::move(pair.driver));
-  }
-  request.sockets = std::move(driver_ends);
 }
 
 void Attachment::State::open_netlink(Deadline deadline) {
@@ -263,14 +221,19 @@ void Attachment::State::connect_to_index(Deadline deadline) {
   }
 }
 
-void Attachment::State::check_receivers(Deadline deadline) const {
-  const auto all_run = [this] {
-    const std::optional<unsigned> running = running_receivers(request.index);
-    return !running || *running >= options.connections;
-  };
-  if (wait_until(all_run, deadline)) return;
-  throw ConnectAgain(FailureKind::failed,
-                     path() + ": the kernel is too busy to serve every connection: try again");
+// With sockets that nobody serves, for a device without a size: each try makes the kernel add a
+// worker at least, and it keeps them for minutes.
+void Attachment::State::make_workers(Deadline deadline) {
+  for (unsigned tries = options.connections; tries > 0 && !deadline.has_passed(); --tries) {
+    SocketPairs trial = make_socket_pairs(options.connections);
+    request.sockets = std::move(trial.driver);
+    connect_to_index(deadline);
+    request.sockets.reset();
+    const bool all_run = receivers_run(request.index, options.connections, deadline);
+    const DisconnectTarget target{request.index, request.identifier, fresh};
+    const DisconnectEnd end = disconnect_device(netlink, target, deadline, log);
+    if (all_run || end != DisconnectEnd::done) return;
+  }
 }
 
 // CONNECT came with no size, so that nothing was read from a device that is not in order yet.
@@ -286,7 +249,10 @@ void Attachment::State::set_size(Deadline deadline) {
 }
 
 void Attachment::State::make_ready(Deadline deadline) {
-  check_receivers(deadline.at_most(receivers_time));
+  if (!receivers_run(request.index, options.connections, deadline.at_most(receivers_time))) {
+    throw ConnectAgain(FailureKind::failed,
+                       path() + ": the kernel is too busy to serve every connection: try again");
+  }
   if (!set_queue(request.index, request_size_max, sysfs, deadline, log)) {
     throw Failure(FailureKind::failed,
                   path() + " did not take its queue settings: look for 'nbd' in dmesg");
@@ -312,7 +278,9 @@ Attachment::Attachment(const Export& about, const AttachOptions& options, Log& l
                                               " cannot exist: the driver has " + "devices 0 to " +
                                               std::to_string(limit));
   }
-  state_->make_sockets();
+  SocketPairs pairs = make_socket_pairs(options.connections);
+  state_->lane_sockets = std::move(pairs.lanes);
+  state_->request.sockets = std::move(pairs.driver);
 }
 
 Attachment::~Attachment() {
@@ -330,10 +298,13 @@ void Attachment::connect(milliseconds time) {
   state_->open_netlink(deadline);
   state_->connect_to_index(deadline);
   state_->attached = state_->connected_once = true;
-  state_->request.sockets
-      .reset();  // the driver has references of its own; with ours open it would never see an end
+  // The driver has references of its own; with ours open the lanes would never see an end.
+  state_->request.sockets.reset();
   try {
     state_->make_ready(deadline);
+  } catch (const ConnectAgain&) {
+    if (disconnect(undo_time)) state_->make_workers(deadline);
+    throw;
   } catch (const Failure&) {
     disconnect(undo_time);
     throw;

@@ -33,8 +33,8 @@ struct AttachOptions {
 };
 
 /// The kernel left a connection without its receiver (see receivers.hpp); nothing is attached. A
-/// new Attachment with new lanes is likely to succeed at once: the kernel has made its workers
-/// meanwhile.
+/// new Attachment with new lanes is likely to succeed at once: connect() has made the kernel add
+/// the workers that were missing.
 class ConnectAgain : public Failure {
  public:
   using Failure::Failure;

@@ -1,5 +1,6 @@
 #include "kernel/receivers.hpp"
 
+#include <algorithm>
 #include <filesystem>
 
 #include "kernel/sysfs.hpp"
@@ -30,6 +31,22 @@ std::optional<unsigned> running_receivers(std::uint32_t index, const std::string
     process.increment(gone);
   }
   return count;
+}
+
+bool receivers_run(std::uint32_t index, unsigned wanted, Deadline deadline) {
+  constexpr std::chrono::milliseconds quiet_time{500};
+  unsigned most = 0;
+  Deadline quiet = deadline.at_most(quiet_time);
+  bool all_run = false;
+  const auto is_decided = [&] {
+    const unsigned running = running_receivers(index).value_or(wanted);
+    all_run = running >= wanted;
+    if (running > most) quiet = deadline.at_most(quiet_time);
+    most = std::max(most, running);
+    return all_run || quiet.has_passed();
+  };
+  wait_until(is_decided, deadline);
+  return all_run;
 }
 
 }  // namespace nbdring

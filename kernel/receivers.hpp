@@ -13,7 +13,13 @@
 #include <optional>
 #include <string>
 
+#include "kernel/deadline.hpp"
+
 namespace nbdring {
+
+/// Waits until `wanted` receivers run (then true), the deadline has passed, or half a second
+/// brought no further one. True also where they cannot be counted.
+bool receivers_run(std::uint32_t index, unsigned wanted, Deadline deadline);
 
 /// None where kernel threads cannot be seen, as in a container with processes of its own.
 std::optional<unsigned> running_receivers(std::uint32_t index, const std::string& root = "");
