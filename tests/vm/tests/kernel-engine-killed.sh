@@ -1,6 +1,6 @@
 #!/bin/bash
-# An engine that dies takes nothing with it: its device can be detached in seconds, generic netlink answers meanwhile, and
-# the next attach works.
+# An engine that dies takes nothing with it: its device can be detached in seconds, generic netlink answers
+# meanwhile, and the next attach works.
 # vm-timeout: 600
 # vm-allow: I/O error
 # vm-allow: nbd[0-9]+: (Receive|Send) (control|data|disconnect) failed

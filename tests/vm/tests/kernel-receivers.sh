@@ -1,7 +1,7 @@
 #!/bin/bash
 # A connection whose receiver does not run is not left so: attach connects again, and gives up cleanly. The kernel does
-# that to us only when it is very busy (kernel/receivers.hpp), so here it is made to look like it: in a process namespace
-# whose second process is called kthreadd, no receivers are to be seen.
+# that to us only when it is very busy (kernel/receivers.hpp), so here it is made to look like it: in a process
+# namespace whose second process is called kthreadd, no receivers are to be seen.
 # vm-timeout: 300
 set -euo pipefail
 source "$(dirname "$0")/kernel-functions.sh"
