@@ -52,7 +52,7 @@ constexpr std::array driver_bugs{
               not_yet,
               Severity::note,
               "changing the size waits for every request in flight (since Linux 6.9)",
-              "nbdring resizes only while all connections live"},
+              "resize a device with another tool only while nothing is stuck on it"},
     DriverBug{{0, 0, 0},
               not_yet,
               Severity::note,
