@@ -53,6 +53,11 @@ class BackendLane {
   /// descriptor.
   virtual Task<Status> extents(std::uint64_t offset, std::uint64_t length, ExtentList& list) = 0;
 
+  /// Called once, when no request is under way and none will come: the good end of whatever the
+  /// lane holds open. Acknowledged writes of this lane are on stable storage after it, or the
+  /// Status says that they may not be.
+  virtual Task<Status> close() { co_return Status::ok(); }
+
   /// Coroutine frames come from the lane's loop.
   virtual FramePool& frames() = 0;
 };
@@ -66,6 +71,10 @@ class Backend {
 
   /// Called on the lane's thread before it serves. May throw a Failure.
   virtual std::unique_ptr<BackendLane> open_lane(Loop& loop) = 0;
+
+  /// Any thread: nothing waits for a peer that is away any more. What does, and what comes later,
+  /// fails with EIO at once. For a device that has to end now.
+  virtual void abandon() noexcept {}
 };
 
 }  // namespace nbdring

@@ -191,6 +191,8 @@ void Loop::submit(Operation& operation) noexcept {
     case Operation::Kind::poll:
       io_uring_prep_poll_add(sqe, a.fd, a.flags);
       break;
+    case Operation::Kind::ended:
+      ENSURE(!"what has ended is never suspended on");
   }
   io_uring_sqe_set_data(sqe, &operation);
 }

@@ -17,7 +17,7 @@ class Loop;
 
 class Operation {
  public:
-  enum class Kind : std::uint8_t { read, write, fsync, fallocate, accept, poll };
+  enum class Kind : std::uint8_t { read, write, fsync, fallocate, accept, poll, ended };
 
   /// What the kind needs; the rest stays 0. loop.cpp turns it into a submission entry in one
   /// switch.
@@ -32,10 +32,12 @@ class Operation {
 
   Operation(Loop& loop, Kind kind, const Arguments& arguments)
       : loop_(loop), arguments_(arguments), kind_(kind) {}
+  /// One that has ended already: of a stream that holds bytes itself.
+  Operation(Loop& loop, int result) : loop_(loop), result_(result), kind_(Kind::ended) {}
   Operation(const Operation&) = delete;
   Operation& operator=(const Operation&) = delete;
 
-  bool await_ready() const noexcept { return false; }
+  bool await_ready() const noexcept { return kind_ == Kind::ended; }
   void await_suspend(std::coroutine_handle<> waiter) noexcept;
   int await_resume() const noexcept { return result_; }
 

@@ -1,10 +1,11 @@
 #pragma once
-// Ordered bytes both ways: a socket now, TLS and a websocket over another stream later. The engine
-// and the protocol know only this.
+// Ordered bytes both ways: a socket, TLS over it, a websocket. The engine and the protocol know
+// only this.
 //
 // receive() and send() never wait. Who gets -EAGAIN awaits readable() or writable() and tries
 // again; so a stream over a stream needs no coroutine of its own. One task receives, one sends,
-// both on the loop's thread; shut_down() may be called by any thread.
+// both on the loop's thread. shut_down() of a socket may be called by any thread, that of a stream
+// over another only by the loop's.
 
 #include <sys/types.h>
 #include <sys/uio.h>
@@ -24,9 +25,12 @@ class Stream {
   /// -EAGAIN, or -errno.
   virtual ssize_t receive(std::span<iovec> buffers) noexcept = 0;
 
-  /// Sends what fits. Bytes, -EAGAIN, or -errno.
+  /// Sends what fits. Bytes, -EAGAIN, or -errno. After -EAGAIN the next call begins with the same
+  /// bytes (more may follow them): a stream that encrypts may hold them already, and reports them
+  /// when they are out.
   virtual ssize_t send(std::span<iovec> buffers) noexcept = 0;
 
+  /// Ends at once while the stream itself holds received bytes.
   virtual Operation readable() = 0;
   virtual Operation writable() = 0;
 

@@ -1,0 +1,38 @@
+#pragma once
+// Where a remote export is reached: TCP, Unix, vsock, through ssh, through a command, or a server
+// that we start ourselves (interface.md, "Backends"). Each ends in a connected stream socket.
+
+#include <memory>
+#include <string>
+
+#include "client/protocol/backend_spec.hpp"
+#include "client/runtime/file_descriptor.hpp"
+#include "client/runtime/log.hpp"
+#include "client/runtime/loop.hpp"
+#include "client/runtime/task.hpp"
+#include "client/runtime/timer.hpp"
+
+namespace nbdring {
+
+/// One per backend; connect() may be called by several threads at once, each with its own loop.
+class Endpoint {
+ public:
+  virtual ~Endpoint() = default;
+
+  /// A connected stream socket, non-blocking use, TCP_NODELAY and keepalive set where there is TCP.
+  /// Throws Failure (unreachable) that names the address and the reason.
+  virtual Task<FileDescriptor> connect(Loop& loop, Clock::time_point deadline) = 0;
+
+  /// False where each connection may reach another server (ext): then there is only one at a time.
+  virtual bool reaches_one_server() const = 0;
+  /// False where others can read and change what is sent: worth a warning without TLS.
+  virtual bool is_private() const = 0;
+  /// For messages: "host:10809", "the socket /run/x", "the command socat …".
+  virtual const std::string& text() const = 0;
+};
+
+/// For a UriSpec (but ws, wss) or an ExecSpec. Nothing is connected yet; exec: starts its server
+/// with the first connect(). Throws Failure (usage).
+std::unique_ptr<Endpoint> make_endpoint(const BackendForm& form, Log& log);
+
+}  // namespace nbdring
