@@ -38,16 +38,28 @@ struct Looked {
   bool structured_replies = false;
 };
 
-/// Constant once made; any thread may dial, each on its own loop.
-class Dialer {
+/// Where connections come from: a Dialer, or a test's own server.
+class ConnectionSource {
+ public:
+  virtual ~ConnectionSource() = default;
+
+  /// Any thread, each on its own loop. Throws Failure: unreachable, refused, not_found; the text
+  /// names the endpoint.
+  virtual Task<Dialled> dial(Loop& loop) const = 0;
+  /// False where each connection may reach another server: then there is only one at a time.
+  virtual bool reaches_one_server() const = 0;
+};
+
+/// Constant once made.
+class Dialer final : public ConnectionSource {
  public:
   /// tls: from the URI's scheme and parameters and the command's options, merged. Reads the keys.
   /// Throws Failure (usage, refused).
   Dialer(const BackendForm& form, const TlsSettings& tls, const DialOptions& options, Log& log);
-  ~Dialer();
+  ~Dialer() override;
 
-  /// Throws Failure: unreachable, refused, not_found; the text names the endpoint.
-  Task<Dialled> dial(Loop& loop) const;
+  Task<Dialled> dial(Loop& loop) const override;
+  bool reaches_one_server() const override { return endpoint_->reaches_one_server(); }
   /// The goal is info or list.
   Task<Looked> look(Loop& loop, ClientHandshakeOptions::Goal goal) const;
 
