@@ -155,6 +155,9 @@ inline constexpr std::uint32_t extent_zero = 1 << 1;  // NBD_STATE_ZERO
 inline constexpr std::uint32_t request_magic = 0x25609513;
 inline constexpr std::uint32_t simple_reply_magic = 0x67446698;
 inline constexpr std::uint32_t structured_reply_magic = 0x668e33ef;
+// The extension EXTENDED_HEADERS (branch extension-ext-header)
+inline constexpr std::uint32_t extended_request_magic = 0x21e41c71;
+inline constexpr std::uint32_t extended_reply_magic = 0x6e8a278c;
 
 // "Command flags" (16 bits)
 inline constexpr std::uint16_t cmd_flag_fua = 1 << 0;
@@ -195,6 +198,16 @@ struct RequestHeader {
 };
 static_assert(sizeof(RequestHeader) == 28);
 
+struct ExtendedRequestHeader {
+  Be32 magic;  // extended_request_magic
+  Be16 command_flags;
+  Be16 command;
+  Opaque64 cookie;
+  Be64 offset;
+  Be64 length;
+};
+static_assert(sizeof(ExtendedRequestHeader) == 32);
+
 struct SimpleReplyHeader {
   Be32 magic;  // simple_reply_magic
   Be32 error;
@@ -211,12 +224,23 @@ struct StructuredReplyHeader {
 };
 static_assert(sizeof(StructuredReplyHeader) == 20);
 
+struct ExtendedReplyHeader {
+  Be32 magic;  // extended_reply_magic
+  Be16 flags;  // reply_flag_*
+  Be16 type;   // reply_type_*
+  Opaque64 cookie;
+  Be64 offset;  // the request's
+  Be64 length;  // bytes that follow
+};
+static_assert(sizeof(ExtendedReplyHeader) == 32);
+
 // "Structured reply flags" and "Structured reply types"
 inline constexpr std::uint16_t reply_flag_done = 1 << 0;
 inline constexpr std::uint16_t reply_type_none = 0;
 inline constexpr std::uint16_t reply_type_offset_data = 1;
 inline constexpr std::uint16_t reply_type_offset_hole = 2;
 inline constexpr std::uint16_t reply_type_block_status = 5;
+inline constexpr std::uint16_t reply_type_block_status_ext = 6;  // only with extended headers
 inline constexpr std::uint16_t reply_type_error_bit = 1 << 15;
 inline constexpr std::uint16_t reply_type_error = reply_type_error_bit + 1;
 inline constexpr std::uint16_t reply_type_error_offset = reply_type_error_bit + 2;
@@ -249,5 +273,17 @@ struct Extent {
   Be32 flags;   // extent_*
 };
 static_assert(sizeof(Extent) == 8);
+
+struct ExtendedBlockStatus {
+  Be32 context_id;
+  Be32 extents;  // how many follow
+};
+static_assert(sizeof(ExtendedBlockStatus) == 8);
+
+struct ExtendedExtent {
+  Be64 length;  // bytes
+  Be64 flags;   // extent_*
+};
+static_assert(sizeof(ExtendedExtent) == 16);
 
 }  // namespace nbdring::nbd

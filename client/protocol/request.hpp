@@ -38,6 +38,8 @@ enum class Command : std::uint16_t {
 struct TransmissionOptions {
   bool structured_replies = false;
   bool base_allocation = false;  // BLOCK_STATUS may be asked
+  /// 64-bit lengths, and chunks as with structured replies. Only a client of ours agrees on it.
+  bool extended_headers = false;
 };
 
 struct Request {
