@@ -4,6 +4,7 @@
 #include <cstdio>
 #include <optional>
 
+#include "client/protocol/handshake_fields.hpp"
 #include "client/protocol/reply.hpp"
 #include "client/runtime/error.hpp"
 
@@ -12,42 +13,11 @@ namespace {
 
 using Bytes = std::span<const std::byte>;
 
-std::string_view text_of(Bytes bytes) {
-  return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
-}
-
 std::string hexadecimal(std::uint64_t value) {
   std::array<char, 24> text{};
   std::snprintf(text.data(), text.size(), "0x%llx", static_cast<unsigned long long>(value));
   return text.data();
 }
-
-// Takes fields off the front of an option's data; nothing once the data is too short.
-class FieldReader {
- public:
-  explicit FieldReader(Bytes bytes) : bytes_(bytes) {}
-
-  template <WireStruct T>
-  std::optional<T> take() {
-    if (bytes_.size() < sizeof(T)) return std::nullopt;
-    const T value = read_struct<T>(bytes_);
-    bytes_ = bytes_.subspan(sizeof(T));
-    return value;
-  }
-
-  std::optional<std::string_view> take_text() {  // 32 bits of length, then the bytes
-    const auto length = take<Be32>();
-    if (!length || *length > bytes_.size()) return std::nullopt;
-    const Bytes text = bytes_.first(*length);
-    bytes_ = bytes_.subspan(*length);
-    return text_of(text);
-  }
-
-  bool is_empty() const { return bytes_.empty(); }
-
- private:
-  Bytes bytes_;
-};
 
 struct InfoQuery {
   std::string_view name;
@@ -102,15 +72,10 @@ std::optional<MetaQuery> parse_meta(Bytes data) {
   return query;
 }
 
-template <WireStruct T>
-std::string_view as_text(const T& value) {
-  return text_of(std::as_bytes(std::span(&value, 1)));
-}
-
 }  // namespace
 
-ServerHandshake::ServerHandshake(const Export& about, const HandshakeLimits& limits)
-    : about_(about), limits_(limits) {
+ServerHandshake::ServerHandshake(const Export& about, const HandshakeLimits& limits, TlsPolicy tls)
+    : about_(about), limits_(limits), tls_(tls) {
   ENSURE(broken_rule(about) == nullptr);
   expect(Part::client_flags, sizeof(Be32));
 }
@@ -140,6 +105,16 @@ ServerHandshake::Step ServerHandshake::feed(std::span<const std::byte> input) {
   step.state = state_;
   ENSURE(state_ != State::more || step.consumed == input.size());
   return step;
+}
+
+void ServerHandshake::tls_started() {
+  ENSURE(state_ == State::start_tls);
+  // Somebody between the two may have sent the options before this one.
+  transmission_ = {};
+  chosen_name_.clear();
+  is_encrypted_ = true;
+  state_ = State::more;
+  expect(Part::option_header, sizeof(nbd::OptionHeader));
 }
 
 void ServerHandshake::expect(Part part, std::size_t bytes) {
@@ -198,12 +173,18 @@ void ServerHandshake::receive_option_header(Step& step) {
 }
 
 void ServerHandshake::answer_option(Step& step) {
+  const bool is_allowed_in_clear = option_ == nbd::opt_starttls || option_ == nbd::opt_abort;
+  if (tls_ == TlsPolicy::require && !is_encrypted_ && !is_allowed_in_clear) {
+    return refuse_in_clear(step);
+  }
   switch (option_) {
     case nbd::opt_export_name:
       return answer_export_name(step);
     case nbd::opt_abort:
       reply(step, nbd::rep_ack);
       return end(step, State::ended);
+    case nbd::opt_starttls:
+      return answer_starttls(step);
     case nbd::opt_list:
       return answer_list(step);
     case nbd::opt_info:
@@ -217,6 +198,21 @@ void ServerHandshake::answer_option(Step& step) {
     default:
       return reply(step, nbd::rep_err_unsup);
   }
+}
+
+void ServerHandshake::refuse_in_clear(Step& step) {
+  if (option_ != nbd::opt_export_name) {
+    return reply(step, nbd::rep_err_tls_reqd, "this server demands TLS");
+  }
+  end(step, State::failed, "it asked for an export without TLS, which is required");
+}
+
+void ServerHandshake::answer_starttls(Step& step) {
+  if (tls_ == TlsPolicy::off) return reply(step, nbd::rep_err_unsup);
+  if (is_encrypted_) return reply(step, nbd::rep_err_invalid, "TLS is up already");
+  if (!part_data_.empty()) return reply(step, nbd::rep_err_invalid, "STARTTLS takes no data");
+  reply(step, nbd::rep_ack);
+  end(step, State::start_tls);
 }
 
 // The one option that cannot be answered with an error: the document demands to end the session.

@@ -7,6 +7,10 @@
 // that is being received, so what follows the last option belongs to the transmission phase and is
 // still in the socket. Bytes may be fed in any pieces: the output is the same.
 //
+// A step with State::start_tls means: send its output, make the stream a TLS stream, then go on
+// with tls_started(). What was agreed in clear is forgotten then. A byte that is there before TLS
+// is up, and is none of TLS, was put there by somebody else: as wanted() is 0, nobody has read it.
+//
 // One export: its own name and the empty name lead to it. A client's mistake in an option is
 // answered with an error reply; what cannot be answered, or is out of all proportion, ends the
 // handshake with a reason for the log. A hostile client can make us hold one option
@@ -24,6 +28,7 @@
 #include "client/protocol/export.hpp"
 #include "client/protocol/nbd.hpp"
 #include "client/protocol/request.hpp"
+#include "client/protocol/tls_policy.hpp"
 
 namespace nbdring {
 
@@ -34,7 +39,7 @@ struct HandshakeLimits {
 
 class ServerHandshake {
  public:
-  enum class State { more, transmission, ended, failed };
+  enum class State { more, start_tls, transmission, ended, failed };
 
   struct Step {
     std::size_t consumed = 0;       // bytes of the input; all of it while state is more
@@ -43,17 +48,23 @@ class ServerHandshake {
     std::string reason;  // one line for the log when failed
   };
 
-  explicit ServerHandshake(const Export& about, const HandshakeLimits& limits = {});
+  /// tls: off: STARTTLS is unsupported; allow: in clear or over TLS, as the client likes; require:
+  /// before TLS nothing is told and nothing served.
+  explicit ServerHandshake(const Export& about, const HandshakeLimits& limits = {},
+                           TlsPolicy tls = TlsPolicy::off);
 
   /// What the server sends before it receives anything.
   std::vector<std::byte> greeting() const;
 
-  /// How many bytes the next decision waits for; 0 once the handshake has ended.
+  /// How many bytes the next decision waits for; 0 while the state is not `more`.
   std::size_t wanted() const;
 
   Step feed(std::span<const std::byte> input);
+  /// TLS is up: the next option may come.
+  void tls_started();
 
   State state() const { return state_; }
+  bool is_encrypted() const { return is_encrypted_; }
   const TransmissionOptions& transmission() const { return transmission_; }
   /// The name that the client asked for: empty or the export's.
   const std::string& chosen_name() const { return chosen_name_; }
@@ -67,6 +78,8 @@ class ServerHandshake {
   void expect(Part part, std::size_t bytes);
 
   void answer_option(Step& step);
+  void refuse_in_clear(Step& step);
+  void answer_starttls(Step& step);
   void answer_export_name(Step& step);
   void answer_list(Step& step);
   void answer_info_or_go(Step& step);
@@ -79,6 +92,8 @@ class ServerHandshake {
 
   const Export& about_;
   HandshakeLimits limits_;
+  TlsPolicy tls_;
+  bool is_encrypted_ = false;
   State state_ = State::more;
   Part part_ = Part::client_flags;
   std::size_t part_bytes_ = 0;        // how long the part is that is being received

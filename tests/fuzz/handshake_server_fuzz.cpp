@@ -1,5 +1,6 @@
-// Any bytes from a client, whole and in pieces: the same answer, nothing taken that belongs to the
-// transmission phase, and never more held or sent than a small multiple of what came.
+// Any bytes from a client, with every TLS policy, whole and in pieces: the same answer, nothing
+// taken that belongs to the transmission phase, and never more held or sent than a small multiple
+// of what came.
 
 #include "client/protocol/handshake_server.hpp"
 
@@ -23,6 +24,7 @@ struct Outcome {
   std::string reason;
   bool structured = false;
   bool allocation = false;
+  bool encrypted = false;
   std::string name;
   bool operator==(const Outcome&) const = default;
 };
@@ -38,15 +40,20 @@ void feed(ServerHandshake& handshake, Bytes piece, Outcome& outcome) {
   ENSURE(step.output.size() <= (step.consumed / 16 + 2) * answer_bytes_max);
   ENSURE(handshake.wanted() <= nbd::option_bytes_max);
   ENSURE((handshake.wanted() == 0) == (step.state != State::more));
+  if (step.state == State::start_tls) {
+    ENSURE(!handshake.is_encrypted());
+    handshake.tls_started();
+    ENSURE(handshake.transmission().structured_replies == false);
+  }
   outcome.consumed += step.consumed;
   outcome.output.insert(outcome.output.end(), step.output.begin(), step.output.end());
-  outcome.state = step.state;
+  outcome.state = handshake.state();
   outcome.reason = step.reason;
 }
 
 template <typename NextPiece>
-Outcome run(const Export& about, Bytes input, NextPiece next_piece) {
-  ServerHandshake handshake(about, HandshakeLimits{20, 100'000});
+Outcome run(const Export& about, TlsPolicy tls, Bytes input, NextPiece next_piece) {
+  ServerHandshake handshake(about, HandshakeLimits{20, 100'000}, tls);
   Outcome outcome;
   while (outcome.state == State::more && outcome.consumed < input.size()) {
     const std::size_t left = input.size() - outcome.consumed;
@@ -56,7 +63,10 @@ Outcome run(const Export& about, Bytes input, NextPiece next_piece) {
   outcome.structured = handshake.transmission().structured_replies;
   outcome.allocation = handshake.transmission().base_allocation;
   outcome.name = handshake.chosen_name();
+  outcome.encrypted = handshake.is_encrypted();
   ENSURE(!outcome.allocation || outcome.structured);
+  ENSURE(!outcome.encrypted || tls != TlsPolicy::off);
+  ENSURE(outcome.encrypted || tls != TlsPolicy::require || outcome.state != State::transmission);
   ENSURE(outcome.name.empty() || outcome.name == about.name);
   return outcome;
 }
@@ -66,15 +76,16 @@ Outcome run(const Export& about, Bytes input, NextPiece next_piece) {
 int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   FuzzInput input(data, size);
   std::minstd_rand random(input.take<std::uint32_t>());
+  const auto tls = static_cast<TlsPolicy>(random() % 3);
   Export about;
   about.name = "disk";
   about.description = "a disk";
   about.size = 1 << 20;
 
   const Bytes bytes = input.rest();
-  const Outcome whole = run(about, bytes, [&](const auto&) { return bytes.size(); });
-  ENSURE(whole == run(about, bytes, [&](const auto&) { return random() % 40; }));
-  ENSURE(whole == run(about, bytes, [](const auto& handshake) { return handshake.wanted(); }));
+  const Outcome whole = run(about, tls, bytes, [&](const auto&) { return bytes.size(); });
+  ENSURE(whole == run(about, tls, bytes, [&](const auto&) { return random() % 40; }));
+  ENSURE(whole == run(about, tls, bytes, [](const auto& handshake) { return handshake.wanted(); }));
   return 0;
 }
 
