@@ -11,6 +11,7 @@
 // multiple. Key exchange is always ephemeral.
 
 #include <cstddef>
+#include <cstdint>
 #include <memory>
 #include <span>
 #include <string>
@@ -31,9 +32,9 @@ struct TlsSettings {
   std::string psk_user;      // the client's; empty: the name of who runs the program
   std::string certificates;  // a folder: ca-cert.pem, ca-crl.pem; client-cert.pem and
                              // client-key.pem, of a server server-cert.pem and server-key.pem
-  std::string hostname;     // what the server's certificate must name; default: the URI's host
-  bool verify_peer = true;  // client: the server's certificate; server: demand the client's
-  std::string priority;     // GnuTLS's own syntax, instead of ours
+  std::string hostname;      // what the server's certificate must name; default: the URI's host
+  bool verify_peer = true;   // client: the server's certificate; server: demand the client's
+  std::string priority;      // GnuTLS's own syntax, instead of ours
 };
 
 /// What came out of a handshake, for info, status and the log.
@@ -49,8 +50,10 @@ class TlsCredentials {
  public:
   enum class Side { client, server };
 
-  /// Reads the files. Throws Failure (usage, refused) that names the file and what is wrong with
-  /// it: absent, readable by others, no such user, expired, not a key.
+  /// Reads the files. A client with a PSK file is known by its key, else by its certificate if it
+  /// has one, and trusts the folder's CAs or this system's; a server may have both kinds. Throws
+  /// Failure (usage, refused) that names the file and what is wrong with it: absent, readable by
+  /// others, no such user, expired, not a key.
   TlsCredentials(Side side, const TlsSettings& settings);
   ~TlsCredentials();
   TlsCredentials(const TlsCredentials&) = delete;
@@ -58,11 +61,14 @@ class TlsCredentials {
 
   const TlsSettings& settings() const;
 
+  struct State;  // hides GnuTLS from everybody but client/transport/tls*
+  const State& state() const { return *state_; }
+
  private:
-  friend class TlsStream;
-  struct State;  // hides GnuTLS from everybody else
   std::unique_ptr<State> state_;
 };
+
+class TlsTransport;
 
 class TlsStream final : public Stream {
  public:
@@ -77,6 +83,14 @@ class TlsStream final : public Stream {
 
   TlsReport report() const;
 
+  /// After receive() ended: why, one clause that begins with who did it; empty where there is
+  /// nothing to say. With TLS 1.3 a server looks at the client's certificate only after our
+  /// handshake has succeeded: its refusal is an end at the first receive(), and this says so.
+  std::string why_ended() const;
+
+  // receive(): 0 only after the peer's goodbye (close_notify) or our own shut_down(); a connection
+  // that ends without it was cut off, -ECONNRESET. What is no valid TLS: -EBADMSG, -EPROTO; an
+  // alert: -ECONNABORTED.
   ssize_t receive(std::span<iovec> buffers) noexcept override;
   ssize_t send(std::span<iovec> buffers) noexcept override;
   Operation readable() override;
@@ -87,10 +101,15 @@ class TlsStream final : public Stream {
   FramePool& frames() { return loop_.frames(); }
 
  private:
-  struct Session;
+  Task<bool> send_handshake();
+
   Loop& loop_;
   Stream& lower_;
-  std::unique_ptr<Session> session_;
+  std::unique_ptr<TlsTransport> transport_;
+  std::size_t unreported_ = 0;  // bytes that are encrypted and not reported as sent
+  std::uint64_t received_ = 0;  // bytes, after the handshake
+  bool has_shaken_hands_ = false;
+  bool said_goodbye_ = false;
 };
 
 }  // namespace nbdring
