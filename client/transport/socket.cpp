@@ -38,4 +38,21 @@ ssize_t SocketStream::send(std::span<iovec> buffers) noexcept {
 
 void SocketStream::shut_down() noexcept { ::shutdown(socket_.get(), SHUT_RDWR); }
 
+void SocketStream::end_sending() noexcept { ::shutdown(socket_.get(), SHUT_WR); }
+
+void SocketStream::reset() noexcept {
+  // TCP: connecting to nowhere sends RST and drops the send queue at once (connect(2),
+  // tcp_disconnect()); SO_LINGER would do it only at the close. Other sockets refuse it.
+  const sockaddr nowhere{AF_UNSPEC, {}};
+  ::connect(socket_.get(), &nowhere, sizeof nowhere);
+  shut_down();
+}
+
+bool SocketStream::is_local() const noexcept {
+  int domain = 0;
+  socklen_t length = sizeof domain;
+  return ::getsockopt(socket_.get(), SOL_SOCKET, SO_DOMAIN, &domain, &length) == 0 &&
+         domain == AF_UNIX;
+}
+
 }  // namespace nbdring

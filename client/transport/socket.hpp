@@ -16,6 +16,9 @@ class SocketStream final : public Stream {
   Operation readable() override { return loop_.readable(socket_.get()); }
   Operation writable() override { return loop_.writable(socket_.get()); }
   void shut_down() noexcept override;
+  void end_sending() noexcept override;
+  void reset() noexcept override;
+  bool is_local() const noexcept override;
 
  private:
   Loop& loop_;

@@ -36,6 +36,16 @@ class Stream {
 
   /// Ends both directions: waits end, receive() returns 0 once what had arrived is taken.
   virtual void shut_down() noexcept = 0;
+
+  // What a socket can, and a stream over another leaves to that one.
+
+  /// Tells the peer that nothing more will be sent; it can still be listened to.
+  virtual void end_sending() noexcept {}
+  /// Ends both directions and drops what is still queued on our side, as far as the kind of socket
+  /// can: the peer sees a reset.
+  virtual void reset() noexcept {}
+  /// Nothing stands between us and the peer: only the peer's own end resets the stream.
+  virtual bool is_local() const noexcept { return false; }
 };
 
 /// Shuts a stream down when its time has come, which ends whatever waits for the peer.
