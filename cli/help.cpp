@@ -157,7 +157,7 @@ Usage: nbdring serve BACKEND --unix PATH | --tcp ADDR:PORT | --fd N [OPTION...]
 Where to listen (repeatable; sockets passed by systemd are taken as well):
       --unix PATH          a Unix socket, mode 0600, removed at the end
       --tcp ADDR:PORT      host, IPv4 or [IPv6] address; with port 0 a free
-                           port is taken and the URI printed. Not encrypted
+                           port is taken and the URI printed
       --fd N               a socket that was inherited: listening, or
                            connected to one client
 
@@ -168,9 +168,20 @@ Options:
       --max-clients N      clients at once, 1 to 4096 (default: 64)
       --timeout S          seconds that a client may stop in the middle of a
                            message, 1 or more (default: 30)
+      --tls POLICY         off, allow (in clear as well) or require (default:
+                           require where keys are given, else off)
+      --tls-psk FILE       psktool's user:hexkey lines, read again when changed
+      --tls-certificates DIR
+                           server-cert.pem and server-key.pem; ca-cert.pem and
+                           ca-crl.pem for clients' certificates
+      --tls-verify-peer    demand a certificate of each client without a PSK
+      --tls-priority TEXT  versions and ciphers, in GnuTLS's syntax
   -v, --verbose            say more on standard error
       --log-format FORMAT  text or json (default: text)
       --strict             unknown parameters of BACKEND are errors
+
+These --tls options are for the clients; those of a remote BACKEND are in its
+URI. Files with keys must be readable by their owner alone.
 
 Stays in the foreground; SIGTERM or Ctrl-C ends it, exit code 0. systemd is
 told READY=1 when it listens. Needs no root.
@@ -178,6 +189,7 @@ told READY=1 when it listens. Needs no root.
 Examples:
   nbdring serve disk.img --unix /tmp/disk.sock
   nbdring serve 'file:/srv/disk.img?readonly' --tcp 127.0.0.1:10809
+  nbdring serve disk.img --tcp 0.0.0.0:10809 --tls-psk /etc/nbdring/keys.psk
 )";
 
 constexpr std::string_view doctor_help =

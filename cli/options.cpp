@@ -5,7 +5,6 @@
 #include <CLI/Formatter.hpp>
 #include <algorithm>
 #include <map>
-#include <thread>
 
 #include "cli/help.hpp"
 #include "client/runtime/error.hpp"
@@ -14,8 +13,6 @@
 namespace nbdring {
 namespace {
 
-constexpr std::uint64_t connections_max = 16;
-constexpr std::uint64_t seconds_max = 24 * 60 * 60;
 constexpr std::uint64_t clients_max = 4096;
 constexpr std::uint64_t descriptor_max = 1 << 20;
 static_assert(seconds_max * 1'000'000'000 < (1ULL << 63), "a duration in nanoseconds");
@@ -76,6 +73,7 @@ class CommandLine {
   DetachCommand detach() const;
   StatusCommand status() const;
   ServeCommand serve() const;
+  TlsSettings serve_tls() const;
   bool has(const std::string& name) const {
     return app_.get_subcommands().front()->count(name) > 0;
   }
@@ -131,6 +129,11 @@ void CommandLine::add_serve() {
   flag(serve, "-r,--read-only");
   option(serve, "-n,--export-name");
   option(serve, "--max-clients");
+  option(serve, "--tls");
+  option(serve, "--tls-psk");
+  option(serve, "--tls-certificates");
+  flag(serve, "--tls-verify-peer");
+  option(serve, "--tls-priority");
   option(serve, "--timeout");
   flag(serve, "--strict");
 }
@@ -173,15 +176,19 @@ AttachCommand CommandLine::attach() const {
     }
   }
   command.foreground = words_.flags.at("--foreground");
-  const unsigned cpus = std::max(1U, std::thread::hardware_concurrency());
-  command.connections =
-      static_cast<unsigned>(number("--connections", 1, connections_max, std::min(4U, cpus)));
+  if (has("--connections")) {
+    command.connections = static_cast<unsigned>(number("--connections", 1, connections_max, 0));
+  }
   command.read_only = words_.flags.at("--read-only");
   if (has("--block-size")) {
     command.block_size = parse_block_size("--block-size", values.at("--block-size"));
   }
-  command.timeout = std::chrono::seconds(number("--timeout", 1, seconds_max, 30));
-  command.recovery_window = std::chrono::seconds(number("--recovery-window", 0, seconds_max, 30));
+  if (has("--timeout")) {
+    command.timeout = std::chrono::seconds(number("--timeout", 1, seconds_max, 0));
+  }
+  if (has("--recovery-window")) {
+    command.recovery_window = std::chrono::seconds(number("--recovery-window", 0, seconds_max, 0));
+  }
   if (has("--id")) command.id = parse_id("--id", values.at("--id"));
   if (has("--name")) command.name = parse_name("--name", values.at("--name"));
   const std::string& path = values.at("--path");
@@ -242,8 +249,31 @@ ServeCommand CommandLine::serve() const {
                   "--export-name: longer than 4096 bytes; choose a shorter one");
   }
   command.clients_max = number("--max-clients", 1, clients_max, 64);
+  command.tls = serve_tls();
   command.timeout = std::chrono::seconds(number("--timeout", 1, seconds_max, 30));
   return command;
+}
+
+// Who gives keys wants them used, and nothing to be read without them.
+TlsSettings CommandLine::serve_tls() const {
+  const auto& values = words_.values;
+  TlsSettings tls;
+  tls.psk_file = values.at("--tls-psk");
+  tls.certificates = values.at("--tls-certificates");
+  tls.verify_peer = words_.flags.at("--tls-verify-peer");
+  tls.priority = values.at("--tls-priority");
+  const bool has_keys = !tls.psk_file.empty() || !tls.certificates.empty();
+  if (has_keys) tls.policy = TlsPolicy::require;
+  if (has("--tls")) tls.policy = parse_tls_policy("--tls", values.at("--tls"));
+  if (tls.policy != TlsPolicy::off && !has_keys) {
+    throw Failure(FailureKind::usage,
+                  "serve: TLS needs keys; give --tls-psk FILE or --tls-certificates DIR");
+  }
+  if (tls.verify_peer && tls.certificates.empty()) {
+    throw Failure(FailureKind::usage,
+                  "--tls-verify-peer looks at clients' certificates; give --tls-certificates DIR");
+  }
+  return tls;
 }
 
 // CLI11's words for what it refuses itself, in one line, with the place where help is.

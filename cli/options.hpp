@@ -15,6 +15,7 @@
 
 #include "cli/values.hpp"
 #include "client/runtime/log.hpp"
+#include "client/transport/tls.hpp"
 
 namespace nbdring {
 
@@ -28,15 +29,21 @@ struct CommonOptions {
   }
 };
 
+// What attach's options, and their defaults in the configuration file, may be.
+constexpr std::uint64_t connections_max = 16;
+constexpr std::uint64_t seconds_max = 24 * 60 * 60;
+
+/// What was not given is empty: its default may be in the configuration file, or hang on the
+/// backend.
 struct AttachCommand {
   std::string backend;
   std::optional<std::uint32_t> index;  // of /dev/nbdN
   bool foreground = false;
-  unsigned connections = 0;  // 1 to 16
+  std::optional<unsigned> connections;
   bool read_only = false;
   std::optional<std::uint32_t> block_size;
-  std::chrono::seconds timeout{30};
-  std::chrono::seconds recovery_window{30};
+  std::optional<std::chrono::seconds> timeout;
+  std::optional<std::chrono::seconds> recovery_window;
   std::string id;    // empty: the backend's canonical text
   std::string name;  // empty: none
 };
@@ -68,6 +75,7 @@ struct ServeCommand {
   std::string export_name;
   std::size_t clients_max = 64;
   std::chrono::seconds timeout{30};
+  TlsSettings tls;  // towards the clients; the backend's are its own
 };
 
 struct DoctorCommand {};

@@ -1,6 +1,7 @@
 // nbdring serve: the engine behind listening sockets, until a signal ends it.
 
 #include <algorithm>
+#include <optional>
 #include <vector>
 
 #include "backends/open.hpp"
@@ -11,6 +12,7 @@
 #include "client/engine/server.hpp"
 #include "client/runtime/error.hpp"
 #include "client/runtime/scope.hpp"
+#include "client/transport/tls.hpp"
 
 namespace nbdring {
 namespace {
@@ -54,19 +56,23 @@ Sockets open_sockets(const ServeCommand& command) {
 
 // Port 0: who started us cannot know where we listen, so that is printed, as what a client takes.
 void print_chosen_ports(const ServeCommand& command, const Sockets& sockets) {
+  const char* scheme = command.tls.policy == TlsPolicy::require ? "nbds://" : "nbd://";
   const bool any = std::any_of(command.tcp.begin(), command.tcp.end(),
                                [](const TcpEndpoint& endpoint) { return endpoint.port == 0; });
   if (!any) return;
   for (const FileDescriptor& socket : sockets.listeners) {
-    print("nbd://" + address_of(socket.get()) + "\n");
+    print(scheme + address_of(socket.get()) + "\n");
   }
 }
 
-void warn_of_plain_tcp(const Sockets& sockets, Log& log) {
+void warn_of_plain_tcp(const Sockets& sockets, TlsPolicy policy, Log& log) {
+  if (policy == TlsPolicy::require) return;
+  const char* what = policy == TlsPolicy::off
+                         ? "other machines can reach this server, and nothing is encrypted"
+                         : "other machines can reach this server without encryption";
   for (const FileDescriptor& socket : sockets.listeners) {
     if (is_local(socket.get())) continue;
-    log.warning("other machines can reach this server, and nothing is encrypted",
-                {{"address", address_of(socket.get())}});
+    log.warning(what, {{"address", address_of(socket.get())}});
   }
 }
 
@@ -120,14 +126,21 @@ int run_serve(const ServeCommand& command, const CommonOptions& common) {
   open.read_only = command.read_only;
   const auto backend = open_backend(spec, open, log);
 
+  std::optional<TlsCredentials> tls;
+  if (command.tls.policy != TlsPolicy::off) {
+    tls.emplace(TlsCredentials::Side::server, command.tls);
+  }
+
   Loop loop;
   Sockets sockets = open_sockets(command);
-  warn_of_plain_tcp(sockets, log);
+  warn_of_plain_tcp(sockets, command.tls.policy, log);
   ServerOptions options;
   options.clients_max = command.clients_max;
   options.lane.stall_deadline = command.timeout;
   options.lane.populate = false;  // a client that asks little costs little
   options.export_name = command.export_name;
+  options.tls_policy = command.tls.policy;
+  options.tls = tls ? &*tls : nullptr;
   Server server(loop, *backend, options, log);
   Session session(loop, server, sockets, signals);
   print_chosen_ports(command, sockets);

@@ -94,4 +94,12 @@ std::string parse_id(std::string_view option, std::string_view value) {
   return std::string(value);
 }
 
+TlsPolicy parse_tls_policy(std::string_view option, std::string_view value) {
+  if (value == "off") return TlsPolicy::off;
+  if (value == "allow") return TlsPolicy::allow;
+  if (value == "require") return TlsPolicy::require;
+  throw Failure(FailureKind::usage, std::string(option) + ": '" + std::string(value) +
+                                        "' is not off, allow or require");
+}
+
 }  // namespace nbdring

@@ -6,6 +6,8 @@
 #include <string>
 #include <string_view>
 
+#include "client/protocol/tls_policy.hpp"
+
 namespace nbdring {
 
 /// A whole decimal number from least to most.
@@ -28,5 +30,8 @@ std::string parse_name(std::string_view option, std::string_view value);
 
 /// An identity: 1 to 1024 printable bytes (the driver shows it in one line of sysfs).
 std::string parse_id(std::string_view option, std::string_view value);
+
+/// off, allow or require.
+TlsPolicy parse_tls_policy(std::string_view option, std::string_view value);
 
 }  // namespace nbdring

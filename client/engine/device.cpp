@@ -27,6 +27,11 @@ struct Device::DeviceLane {
       device.log_.error("a lane lost the driver",
                         {{"lane", std::to_string(index)}, {"reason", end.reason}});
     }
+    const Status closed = co_await backend->close();
+    if (!closed.is_ok()) {
+      device.log_.error("what a lane wrote may not be on stable storage",
+                        {{"lane", std::to_string(index)}, {"reason", error_text(closed.error())}});
+    }
   }
 
   void ended(const std::exception_ptr& failure) {

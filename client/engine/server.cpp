@@ -53,8 +53,20 @@ class Server::Client final : public Message {
   void deliver() noexcept override { server_.client_ended(*this); }
 
  private:
+  /// The client's socket, and from STARTTLS on TLS over it.
+  struct Connection {
+    explicit Connection(Stream& its_socket) : socket(its_socket) {}
+    Stream& stream() { return tls ? static_cast<Stream&>(*tls) : socket; }
+
+    Stream& socket;
+    std::unique_ptr<TlsStream> tls;
+    bool said_anything = false;
+  };
+
   Task<void> serve(Loop& loop, Stream& stream);
-  Task<bool> shake_hands(Loop& loop, Stream& stream, ServerHandshake& handshake);
+  Task<bool> shake_hands(Loop& loop, ServerHandshake& handshake, Connection& connection);
+  Task<bool> start_tls(Loop& loop, ServerHandshake& handshake, Connection& connection);
+  void say_silence(const StreamDeadline& deadline, const Connection& connection);
   void ended(const std::exception_ptr& failure);
   void say(std::string_view what, const std::string& reason);
 
@@ -63,53 +75,94 @@ class Server::Client final : public Message {
   std::unique_ptr<LaneThread> thread_;
 };
 
-Task<void> Server::Client::serve(Loop& loop, Stream& stream) {
+Task<void> Server::Client::serve(Loop& loop, Stream& socket) {
   const Export& about = server_.about_;
-  ServerHandshake handshake(about);
-  const bool agreed = co_await shake_hands(loop, stream, handshake);
+  Connection connection(socket);
+  ServerHandshake handshake(about, {}, server_.options_.tls_policy);
+  const bool agreed = co_await shake_hands(loop, handshake, connection);
   if (!agreed) co_return;
   const auto backend = server_.backend_.open_lane(loop);
   const auto stats = std::make_unique<LaneStats>();
-  Lane lane(loop, stream, *backend, about, handshake.transmission(), server_.options_.lane, *stats);
+  Lane lane(loop, connection.stream(), *backend, about, handshake.transmission(),
+            server_.options_.lane, *stats);
   const LaneEnd end = co_await lane.run();
   if (!end.is_orderly) say("client dropped", end.reason);
+  if (connection.tls) connection.tls->shut_down();
+  const Status closed = co_await backend->close();
+  if (!closed.is_ok()) {
+    server_.log_.error(
+        "what a client wrote may not be on stable storage",
+        {{"client", std::to_string(number_)}, {"reason", error_text(closed.error())}});
+  }
 }
 
-// Reads no byte beyond the handshake: what follows GO belongs to the lane, so it is taken only
-// after it was asked for.
-Task<bool> Server::Client::shake_hands(Loop& loop, Stream& stream, ServerHandshake& handshake) {
-  StreamDeadline deadline(loop, server_.options_.handshake_deadline, stream);
+// Reads no byte beyond the handshake: what follows GO belongs to the lane, and what follows
+// STARTTLS to TLS, so both are taken only after they were asked for.
+Task<bool> Server::Client::shake_hands(Loop& loop, ServerHandshake& handshake,
+                                       Connection& connection) {
+  StreamDeadline deadline(loop, server_.options_.handshake_deadline, connection.socket);
   const auto greeting = handshake.greeting();
-  bool alive = co_await send_all(loop, stream, greeting);
+  bool alive = co_await send_all(loop, connection.socket, greeting);
   std::array<std::byte, receive_bytes> bytes;
-  bool said_anything = false;
   while (alive) {
     const std::size_t wanted = std::min(handshake.wanted(), bytes.size());
     std::array<iovec, 1> buffer{iovec{bytes.data(), wanted}};
-    const ssize_t received = stream.receive(buffer);
+    const ssize_t received = connection.stream().receive(buffer);
     if (received == -EAGAIN) {
-      co_await stream.readable();
+      co_await connection.stream().readable();
       continue;
     }
     if (received <= 0) break;
-    said_anything = true;
+    connection.said_anything = true;
     const auto step = handshake.feed(std::span(bytes).first(static_cast<std::size_t>(received)));
-    alive = co_await send_all(loop, stream, step.output);
+    alive = co_await send_all(loop, connection.stream(), step.output);
     if (step.state == ServerHandshake::State::transmission) co_return alive;
     if (step.state == ServerHandshake::State::ended) co_return false;
     if (step.state == ServerHandshake::State::failed) {
       say("client dropped during the handshake", step.reason);
       co_return false;
     }
+    if (step.state == ServerHandshake::State::start_tls && alive) {
+      alive = co_await start_tls(loop, handshake, connection);
+      if (!alive && !deadline.has_expired()) co_return false;
+    }
   }
+  say_silence(deadline, connection);
+  co_return false;
+}
+
+// False: the client is not let in, and the log says why, unless its time was over.
+Task<bool> Server::Client::start_tls(Loop& loop, ServerHandshake& handshake,
+                                     Connection& connection) {
+  connection.tls = std::make_unique<TlsStream>(loop, connection.socket, *server_.options_.tls);
+  std::string reason;
+  try {
+    co_await connection.tls->shake_hands();
+  } catch (const Failure& failure) {
+    reason = failure.what();
+  }
+  if (!reason.empty()) {
+    say("client dropped during the TLS handshake", reason);
+    co_return false;
+  }
+  handshake.tls_started();
+  const TlsReport report = connection.tls->report();
+  server_.log_.debug("client encrypted", {{"client", std::to_string(number_)},
+                                          {"version", report.version},
+                                          {"cipher", report.cipher},
+                                          {"peer", report.peer}});
+  co_return true;
+}
+
+void Server::Client::say_silence(const StreamDeadline& deadline, const Connection& connection) {
   if (deadline.has_expired()) {
     say("client dropped during the handshake",
         "it did not finish within " + duration_text(server_.options_.handshake_deadline));
-  } else if (said_anything) {
-    say("client dropped during the handshake", "it disconnected");
+  } else if (connection.said_anything) {
+    const std::string why = connection.tls ? connection.tls->why_ended() : "";
+    say("client dropped during the handshake", why.empty() ? "it disconnected" : why);
   }
   // Else it only looked whether somebody listens, as monitors do: not worth a line.
-  co_return false;
 }
 
 void Server::Client::say(std::string_view what, const std::string& reason) {
@@ -177,13 +230,16 @@ void Server::start_client(FileDescriptor socket) {
 
 void Server::client_ended(Client& client) noexcept {
   clients_.remove_if([&client](const auto& owned) { return owned.get() == &client; });
-  if (clients_.empty()) all_gone_.raise();
+  if (!clients_.empty()) return;
+  patience_.reset();
+  all_gone_.raise();
 }
 
 void Server::stop() noexcept {
   stopping_ = true;
   for (const int listener : listeners_) loop_.cancel(listener);
   for (const auto& client : clients_) client->shut_down();
+  if (!clients_.empty()) patience_.emplace(loop_, options_.patience, backend_);
 }
 
 }  // namespace nbdring

@@ -3,6 +3,10 @@
 // lane of its own; the handshake runs there too, so a client that is slow or hostile costs nobody
 // else anything.
 //
+// TLS begins where the client asks for it (STARTTLS): from there on the same handshake and the lane
+// run over a TlsStream, within the same deadline. Nothing is read ahead: what a stranger puts
+// behind a STARTTLS in clear meets TLS, which refuses it.
+//
 // Runs on the front end's loop. What a client can cost is bounded: clients at once, time for the
 // handshake, time to stall in the middle of a message, bytes of options. A client that breaks the
 // protocol gets one line in the log and is dropped.
@@ -11,6 +15,7 @@
 #include <cstdint>
 #include <list>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -22,6 +27,8 @@
 #include "client/runtime/log.hpp"
 #include "client/runtime/loop.hpp"
 #include "client/runtime/sync.hpp"
+#include "client/runtime/timer.hpp"
+#include "client/transport/tls.hpp"
 
 namespace nbdring {
 
@@ -30,6 +37,10 @@ struct ServerOptions {
   std::size_t clients_max = 64;
   std::chrono::milliseconds handshake_deadline{10'000};
   std::string export_name;  // what clients may ask for, beside the default export ""
+  TlsPolicy tls_policy = TlsPolicy::off;
+  const TlsCredentials* tls = nullptr;  // outlive the server; null only where the policy is off
+  /// After stop(), how long a backend that waits for a remote may go on waiting.
+  std::chrono::milliseconds patience{5'000};
 };
 
 class Server {
@@ -50,13 +61,25 @@ class Server {
   /// new one has ended.
   Task<void> last_client_gone();
 
-  /// Stops accepting and shuts every client down. The loop's thread.
+  /// Stops accepting and shuts every client down; what still waits for a remote then is abandoned
+  /// after `patience`. The loop's thread.
   void stop() noexcept;
 
   FramePool& frames() { return loop_.frames(); }
 
  private:
   class Client;
+
+  /// Ends the waits of clients that stop() alone does not end.
+  class Patience final : public Timer {
+   public:
+    Patience(Loop& loop, Clock::duration after, Backend& backend)
+        : Timer(loop, Clock::now() + after), backend_(backend) {}
+
+   private:
+    void expired() override { backend_.abandon(); }
+    Backend& backend_;
+  };
 
   void start_client(FileDescriptor socket);
   void client_ended(Client& client) noexcept;
@@ -70,7 +93,8 @@ class Server {
   std::vector<int> listeners_;
   std::uint64_t next_client_ = 1;
   bool stopping_ = false;
-  Event all_gone_;  // raised while there is no client
+  Event all_gone_;                    // raised while there is no client
+  std::optional<Patience> patience_;  // from stop() to the last client's end
 };
 
 }  // namespace nbdring

@@ -6,8 +6,8 @@
 #include <sys/eventfd.h>
 
 #include <algorithm>
-#include <array>
 #include <string>
+#include <thread>
 
 #include "client/runtime/error.hpp"
 #include "client/runtime/scope.hpp"
@@ -15,9 +15,9 @@
 namespace nbdring {
 namespace {
 
-// The eventfd and one per waited-for socket. A lane waits for one or two; the front end's loop
-// for a few more.
-constexpr std::size_t poll_sets_max = 64;
+// The eventfd and one per waited-for socket. A lane waits for one or two, so its loop never has to
+// grow this; the front end's may have many listeners.
+constexpr std::size_t poll_sets_reserved = 64;
 
 // user_data of completions that nobody awaits.
 constexpr std::uint64_t ignored = 0;
@@ -96,9 +96,15 @@ Loop::Loop(const LoopOptions& options)
       wake_(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {
   if (!wake_.is_open()) fail_errno(FailureKind::failed, "cannot create an eventfd");
   turn_ends_.reserve(8);
+  poll_sets_.reserve(poll_sets_reserved);
 }
 
-Loop::~Loop() { ENSURE(in_flight_ == 0 && readiness_.empty() && completed_.empty()); }
+Loop::~Loop() {
+  // Who posted the last message may have been overtaken by it, and still has to write to the
+  // eventfd.
+  while (posting_.load(std::memory_order_acquire) > 0) std::this_thread::yield();
+  ENSURE(in_flight_ == 0 && readiness_.empty() && completed_.empty());
+}
 
 Operation Loop::read(int fd, std::span<std::byte> buffer, std::uint64_t offset, int rwf) {
   Operation::Arguments arguments;
@@ -242,22 +248,21 @@ void Loop::turn() {
 // descriptor would not do, for with DEFER_TASKRUN a completion that nobody waits for in the ring
 // wakes nobody (seen on Linux 6.18).
 void Loop::wait_in_poll() {
-  std::array<pollfd, poll_sets_max> sets;
-  std::size_t count = 0;
-  sets[count++] = {wake_.get(), POLLIN, 0};
+  poll_sets_.clear();
+  poll_sets_.push_back({wake_.get(), POLLIN, 0});
   List waiting = readiness_;
   for (Operation* operation = waiting.head; operation != nullptr; operation = operation->next_) {
-    ENSURE(count < sets.size());
-    sets[count++] = {operation->arguments_.fd, static_cast<short>(operation->arguments_.flags), 0};
+    poll_sets_.push_back(
+        {operation->arguments_.fd, static_cast<short>(operation->arguments_.flags), 0});
   }
-  const int ready = ::poll(sets.data(), count, milliseconds_to_next_timer());
+  const int ready = ::poll(poll_sets_.data(), poll_sets_.size(), milliseconds_to_next_timer());
   ENSURE(ready >= 0 || errno == EINTR);
   if (ready <= 0) return;
-  woken_ = sets[0].revents != 0;
+  woken_ = poll_sets_[0].revents != 0;
   readiness_ = List();
   std::size_t index = 1;
   while (Operation* operation = waiting.pop()) {
-    const short events = sets[index++].revents;
+    const short events = poll_sets_[index++].revents;
     operation->result_ = events;
     (events != 0 ? completed_ : readiness_).push(*operation);
   }
@@ -332,6 +337,7 @@ void Loop::cancel(int fd) noexcept {
 }
 
 void Loop::post(Message& message) noexcept {
+  posting_.fetch_add(1, std::memory_order_relaxed);
   Message* newest = inbox_.load(std::memory_order_relaxed);
   do {
     message.next_ = newest;
@@ -340,6 +346,7 @@ void Loop::post(Message& message) noexcept {
   constexpr std::uint64_t one = 1;
   // EAGAIN means that the counter is full: the loop is being woken already.
   [[maybe_unused]] const ssize_t written = ::write(wake_.get(), &one, sizeof one);
+  posting_.fetch_sub(1, std::memory_order_release);
 }
 
 void Loop::deliver_messages() noexcept {

@@ -15,6 +15,8 @@
 // thread, all of them run when it asks. So a Loop is made, run and destroyed by one thread. Only
 // post() may be called by others.
 
+#include <poll.h>
+
 #include <atomic>
 #include <cstdint>
 #include <memory>
@@ -90,6 +92,9 @@ class Loop {
 
   Sleep sleep(Clock::duration duration) { return Sleep(*this, duration); }
 
+  /// Every timer that is armed is due now: for an owner that cannot wait for deadlines any more.
+  void hurry() noexcept;
+
   /// Ends every wait and cancellable operation on the descriptor with -ECANCELED.
   void cancel(int fd) noexcept;
 
@@ -124,6 +129,7 @@ class Loop {
   std::unique_ptr<Ring> ring_;
   FileDescriptor wake_;                   // eventfd: post() writes, the loop reads
   std::atomic<Message*> inbox_{nullptr};  // newest first
+  std::atomic<unsigned> posting_{0};      // threads within post()
   std::uint64_t in_flight_ = 0;           // in the ring, readiness waits not counted
   std::uint64_t armed_ = 0;               // readiness waits that are in the ring
   bool wake_armed_ = false;               // the eventfd's own wait is in the ring
@@ -131,6 +137,7 @@ class Loop {
   List readiness_;                        // waits that are not in the ring (yet)
   List completed_;                        // results are there, to be resumed
   std::vector<TurnEnd*> turn_ends_;
+  std::vector<pollfd> poll_sets_;  // wait_in_poll()'s
   Timer* first_timer_ = nullptr;
 };
 

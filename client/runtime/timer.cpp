@@ -40,6 +40,10 @@ void Loop::disarm(Timer& timer) {
   timer.armed_ = false;
 }
 
+void Loop::hurry() noexcept {
+  for (Timer* timer = first_timer_; timer != nullptr; timer = timer->next_) timer->when_ = {};
+}
+
 void Loop::expire_timers() {
   if (first_timer_ == nullptr) return;
   const auto now = Clock::now();
