@@ -8,6 +8,7 @@
 #include <ctime>
 #include <memory>
 #include <optional>
+#include <thread>
 #include <vector>
 
 #include "backends/open.hpp"
@@ -32,6 +33,7 @@ constexpr unsigned connect_tries =
 constexpr std::chrono::milliseconds other_attach_wait{90'000};
 static_assert(other_attach_wait > connect_wait, "it may need all of its own time");
 constexpr std::uint32_t block_size_max = 4096;
+constexpr std::chrono::seconds wait_default{30};  // --timeout and --recovery-window
 
 /// What the user asked for, with everything filled in.
 struct Wanted {
@@ -107,16 +109,18 @@ std::optional<std::string> attached_already(const Wanted& wanted, const RunFolde
   return std::nullopt;
 }
 
+unsigned connections_here() { return std::clamp(std::thread::hardware_concurrency(), 1U, 4U); }
+
 AttachOptions attach_options(const Wanted& wanted, const Export& about) {
-  ENSURE(wanted.command.connections > 0 && wanted.command.timeout.count() > 0);
   AttachOptions options;
   options.index = wanted.command.index;
-  options.connections = wanted.command.connections;
+  options.connections = wanted.command.connections.value_or(connections_here());
   options.block_size = wanted.command.block_size.value_or(
       std::clamp(about.block_size.minimum, std::uint32_t{512}, block_size_max));
-  options.timeout = wanted.command.timeout;
-  options.recovery_window = wanted.command.recovery_window;
+  options.timeout = wanted.command.timeout.value_or(wait_default);
+  options.recovery_window = wanted.command.recovery_window.value_or(wait_default);
   options.identifier = wanted.id;
+  ENSURE(options.connections > 0 && options.timeout.count() > 0);
   return options;
 }
 
