@@ -16,6 +16,7 @@
 #include <memory>
 #include <span>
 
+#include "client/engine/backend_health.hpp"
 #include "client/protocol/export.hpp"
 #include "client/protocol/nbd.hpp"
 #include "client/runtime/error.hpp"
@@ -75,6 +76,9 @@ class Backend {
   /// Any thread: nothing waits for a peer that is away any more. What does, and what comes later,
   /// fails with EIO at once. For a device that has to end now.
   virtual void abandon() noexcept {}
+
+  /// Any thread but a lane's: it may wait for a lock.
+  virtual BackendHealth health() const { return {}; }
 };
 
 }  // namespace nbdring

@@ -10,19 +10,14 @@
 #include "client/transport/socket.hpp"
 
 namespace nbdring {
-namespace {
 
-// Marks the thread as part of the write-back path: its allocations never wait for I/O, and its
-// writes are not throttled as those of the writers it serves. Read back, because a wrong call is
-// silently ignored by nobody but the kernel's flag.
+// Read back, because a wrong call is silently ignored by nobody but the kernel's flag.
 void become_io_flusher() {
   if (::prctl(PR_SET_IO_FLUSHER, 1, 0, 0, 0) != 0 || ::prctl(PR_GET_IO_FLUSHER, 0, 0, 0, 0) != 1) {
     fail_errno(FailureKind::cannot_attach,
                "cannot mark a lane's thread as I/O flusher (needs CAP_SYS_RESOURCE)");
   }
 }
-
-}  // namespace
 
 LaneThread::LaneThread(const LaneThreadOptions& options, FileDescriptor socket, Body body,
                        Ended ended)

@@ -13,6 +13,10 @@
 
 namespace nbdring {
 
+/// Marks the calling thread as part of the write-back path: its allocations never wait for I/O, and
+/// its writes are not throttled as those of the writers it serves. Throws Failure (cannot_attach).
+void become_io_flusher();
+
 struct LaneThreadOptions {
   std::string name;         // of the thread, at most 15 characters (pthread_setname_np)
   bool io_flusher = false;  // see DeviceOptions
