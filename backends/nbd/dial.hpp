@@ -1,6 +1,11 @@
 #pragma once
 // From an endpoint to an export that is ready for requests: connect, greet, TLS, options, GO.
+//
+// Nothing is received beyond what the handshake waits for, so no byte that was sent in clear can
+// end up inside TLS, and the first reply is still in the socket when a connection takes over. One
+// deadline holds for all of the handshake, however slowly its bytes drip.
 
+#include <atomic>
 #include <memory>
 #include <string>
 #include <vector>
@@ -22,7 +27,7 @@ struct DialOptions {
 /// A connection at the first byte of its transmission phase.
 struct Dialled {
   std::unique_ptr<Stream> socket;  // below the TLS stream, or the stream itself
-  std::unique_ptr<Stream> tls;     // null: in the clear
+  std::unique_ptr<TlsStream> tls;  // null: in the clear
   Export about;
   TransmissionOptions transmission;
   std::uint32_t base_allocation_context = 0;
@@ -34,8 +39,9 @@ struct Dialled {
 /// What a server said without going into transmission.
 struct Looked {
   std::vector<ClientHandshake::Listed> exports;  // one for info, all for list
+  TransmissionOptions transmission;              // what it would have agreed on
+  bool is_encrypted = false;
   TlsReport tls_report;
-  bool structured_replies = false;
 };
 
 /// Where connections come from: a Dialer, or a test's own server.
@@ -53,8 +59,8 @@ class ConnectionSource {
 /// Constant once made.
 class Dialer final : public ConnectionSource {
  public:
-  /// tls: from the URI's scheme and parameters and the command's options, merged. Reads the keys.
-  /// Throws Failure (usage, refused).
+  /// tls: from the URI's scheme and parameters and the command's options, merged
+  /// (tls_settings.hpp). Reads the keys. The log outlives it. Throws Failure (usage, refused).
   Dialer(const BackendForm& form, const TlsSettings& tls, const DialOptions& options, Log& log);
   ~Dialer() override;
 
@@ -66,11 +72,21 @@ class Dialer final : public ConnectionSource {
   const Endpoint& endpoint() const { return *endpoint_; }
 
  private:
+  ClientHandshakeOptions wish(ClientHandshakeOptions::Goal goal) const;
+  Task<void> shake_hands(Loop& loop, Dialled& dialled, ClientHandshake& handshake) const;
+  Task<bool> converse(Loop& loop, Dialled& dialled, ClientHandshake& handshake) const;
+  Task<void> start_tls(Loop& loop, Dialled& dialled, ClientHandshake& handshake) const;
+  std::string opening_failed(const std::string& why) const;
+  void warn_if_readable(const ClientHandshake& handshake) const;
+
   std::unique_ptr<Endpoint> endpoint_;
   std::unique_ptr<TlsCredentials> credentials_;  // null: policy off
+  std::string text_;                             // of the backend, for messages
   std::string export_name_;
   TlsPolicy policy_;
   DialOptions options_;
+  Log& log_;
+  mutable std::atomic<bool> has_warned_ = false;
 };
 
 }  // namespace nbdring

@@ -76,14 +76,6 @@ std::vector<std::string> check_parameters(const Uri& uri, Names known, Names als
   return warnings;
 }
 
-bool parse_switch(std::string_view name, std::string_view value) {
-  constexpr std::array<std::string_view, 5> on{"", "1", "true", "yes", "on"};
-  constexpr std::array<std::string_view, 4> off{"0", "false", "no", "off"};
-  if (contains(on, value)) return true;
-  if (contains(off, value)) return false;
-  fail("the parameter " + std::string(name) + "=" + quoted(value) + " is not 0 or 1");
-}
-
 FileSpec::Cache parse_cache(std::string_view value) {
   if (value == "writeback") return FileSpec::Cache::writeback;
   if (value == "none") return FileSpec::Cache::none;
@@ -217,6 +209,14 @@ std::uint64_t parse_size(std::string_view text, std::string_view what) {
     fail(std::string(what) + " " + quoted(text) + " is 2^63 bytes or more");
   }
   return number << shift;
+}
+
+bool parse_switch(std::string_view name, std::string_view value) {
+  constexpr std::array<std::string_view, 5> on{"", "1", "true", "yes", "on"};
+  constexpr std::array<std::string_view, 4> off{"0", "false", "no", "off"};
+  if (contains(on, value)) return true;
+  if (contains(off, value)) return false;
+  fail("the parameter " + std::string(name) + "=" + quoted(value) + " is not 0 or 1");
 }
 
 std::string to_text(const BackendForm& form) { return std::visit(FormText{}, form); }

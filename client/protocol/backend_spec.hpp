@@ -78,4 +78,7 @@ std::string to_text(const BackendForm& form);
 /// and so on. Less than 2^63. Throws Failure (usage); `what` is named in it.
 std::uint64_t parse_size(std::string_view text, std::string_view what = "size");
 
+/// "", 1, true, yes, on, or 0, false, no, off. Throws Failure (usage); `name` is named in it.
+bool parse_switch(std::string_view name, std::string_view value);
+
 }  // namespace nbdring

@@ -72,6 +72,7 @@ class ClientHandshake {
   void stream_ended();
 
   State state() const { return state_; }
+  ClientHandshakeOptions::Goal goal() const { return options_.goal; }
   bool is_encrypted() const { return is_encrypted_; }
   /// What the next bytes must be, to say what the server owes: "its greeting", "the answer to GO".
   std::string awaited() const;

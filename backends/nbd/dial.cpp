@@ -1,0 +1,154 @@
+#include "backends/nbd/dial.hpp"
+
+#include <array>
+#include <cerrno>
+#include <utility>
+
+#include "client/runtime/error.hpp"
+#include "client/transport/send_all.hpp"
+#include "client/transport/socket.hpp"
+
+namespace nbdring {
+namespace {
+
+using Goal = ClientHandshakeOptions::Goal;
+
+constexpr std::size_t receive_bytes = 4096;  // at once, during the handshake
+constexpr int list_patience = 4;             // a list is a question for each export
+
+std::string export_name_of(const BackendForm& form) {
+  const auto* remote = std::get_if<UriSpec>(&form);
+  const std::string name(remote != nullptr ? remote->uri.export_name() : std::string_view());
+  if (name.size() <= nbd::string_bytes_max) return name;
+  throw Failure(FailureKind::usage, "the export's name is longer than 4096 bytes");
+}
+
+}  // namespace
+
+Dialer::Dialer(const BackendForm& form, const TlsSettings& tls, const DialOptions& options,
+               Log& log)
+    : endpoint_(make_endpoint(form, log)),
+      text_(to_text(form)),
+      export_name_(export_name_of(form)),
+      policy_(tls.policy),
+      options_(options),
+      log_(log) {
+  if (policy_ == TlsPolicy::off) return;
+  credentials_ = std::make_unique<TlsCredentials>(TlsCredentials::Side::client, tls);
+  if (tls.psk_file.empty() && !tls.verify_peer) {
+    log_.warning("the server's certificate is not looked at: anybody can be the server",
+                 {{"backend", text_}});
+  }
+}
+
+Dialer::~Dialer() = default;
+
+ClientHandshakeOptions Dialer::wish(Goal goal) const { return {goal, export_name_, policy_}; }
+
+Task<Dialled> Dialer::dial(Loop& loop) const {
+  Dialled dialled;
+  ClientHandshake handshake(wish(Goal::go));
+  co_await shake_hands(loop, dialled, handshake);
+  dialled.about = handshake.about();
+  dialled.transmission = handshake.transmission();
+  dialled.base_allocation_context = handshake.base_allocation_context();
+  co_return std::move(dialled);
+}
+
+Task<Looked> Dialer::look(Loop& loop, Goal goal) const {
+  ENSURE(goal != Goal::go);
+  Dialled dialled;
+  ClientHandshake handshake(wish(goal));
+  co_await shake_hands(loop, dialled, handshake);
+  dialled.stream().shut_down();
+  Looked looked{handshake.exports(), handshake.transmission(), handshake.is_encrypted(),
+                dialled.tls_report};
+  co_return std::move(looked);
+}
+
+// Throws Failure unless it went to its good end.
+Task<void> Dialer::shake_hands(Loop& loop, Dialled& dialled, ClientHandshake& handshake) const {
+  const auto connected_by = Clock::now() + options_.connect_deadline;
+  FileDescriptor socket = co_await endpoint_->connect(loop, connected_by);
+  dialled.socket = std::make_unique<SocketStream>(loop, std::move(socket));
+  const bool lists = handshake.goal() == Goal::list;
+  const auto patience = options_.handshake_deadline * (lists ? list_patience : 1);
+  StreamDeadline deadline(loop, patience, *dialled.socket);
+  std::string tls_failure;
+  FailureKind tls_failure_kind = FailureKind::refused;
+  bool has_ended = false;  // by the stream, in the middle
+  try {
+    has_ended = co_await converse(loop, dialled, handshake);
+  } catch (const Failure& failure) {
+    tls_failure = failure.what();
+    tls_failure_kind = failure.kind();
+  }
+  if (deadline.has_expired()) {
+    throw Failure(
+        FailureKind::unreachable,
+        opening_failed("the server did not finish the handshake within " + duration_text(patience) +
+                       ", " + handshake.awaited() + " was to come"));
+  }
+  if (!tls_failure.empty()) throw Failure(tls_failure_kind, opening_failed(tls_failure));
+  if (has_ended) handshake.stream_ended();
+  if (handshake.state() == ClientHandshake::State::failed) {
+    const std::string why = has_ended && dialled.tls ? dialled.tls->why_ended() : "";
+    dialled.stream().shut_down();
+    throw Failure(handshake.failure_kind(), opening_failed(why.empty() ? handshake.reason() : why));
+  }
+  warn_if_readable(handshake);
+}
+
+// Goes on until the handshake has an end of its own (false), or the stream has ended first (true).
+Task<bool> Dialer::converse(Loop& loop, Dialled& dialled, ClientHandshake& handshake) const {
+  std::array<std::byte, receive_bytes> bytes;
+  while (handshake.state() == ClientHandshake::State::more) {
+    const std::size_t wanted = std::min(handshake.wanted(), bytes.size());
+    std::array<iovec, 1> buffer{iovec{bytes.data(), wanted}};
+    Stream& stream = dialled.stream();
+    const ssize_t received = stream.receive(buffer);
+    if (received == -EAGAIN) {
+      co_await stream.readable();
+      continue;
+    }
+    if (received <= 0) co_return true;
+    const auto step = handshake.feed(std::span(bytes).first(static_cast<std::size_t>(received)));
+    // A server that has gone may have said why before: that is still to be received.
+    co_await send_all(loop, stream, step.output);
+    if (handshake.state() == ClientHandshake::State::start_tls) {
+      co_await start_tls(loop, dialled, handshake);
+    }
+  }
+  co_return false;
+}
+
+Task<void> Dialer::start_tls(Loop& loop, Dialled& dialled, ClientHandshake& handshake) const {
+  // The client speaks first in TLS. Bytes that are here already were sent in clear, by the server
+  // or by somebody on the way who wants them to be read as the server's.
+  std::byte early;
+  std::array<iovec, 1> buffer{iovec{&early, 1}};
+  if (dialled.socket->receive(buffer) > 0) {
+    throw Failure(FailureKind::refused,
+                  "something was sent in clear behind the agreement on TLS: either the server is "
+                  "broken, or somebody on the way writes to the connection");
+  }
+  auto tls = std::make_unique<TlsStream>(loop, *dialled.socket, *credentials_);
+  co_await tls->shake_hands();
+  dialled.tls_report = tls->report();
+  dialled.tls = std::move(tls);
+  const auto step = handshake.tls_started();
+  co_await send_all(loop, dialled.stream(), step.output);
+}
+
+std::string Dialer::opening_failed(const std::string& why) const {
+  return "cannot open " + text_ + ": " + why;
+}
+
+void Dialer::warn_if_readable(const ClientHandshake& handshake) const {
+  if (handshake.is_encrypted() || endpoint_->is_private() || has_warned_.exchange(true)) return;
+  log_.warning(
+      "the connection is not encrypted: whoever is on the way can read and change the data",
+      {{"backend", text_}});
+}
+
+}  // namespace nbdring

@@ -1,0 +1,28 @@
+#pragma once
+// What TLS a remote export gets: the URI's scheme and parameters and the command's options, made
+// one (interface.md, "TLS parameters"). An option can raise nbd:// to TLS, never lower nbds://;
+// two sources that say different things are the user's mistake, and so are keys for a connection
+// that has no TLS.
+
+#include <optional>
+#include <string>
+
+#include "client/protocol/backend_spec.hpp"
+#include "client/transport/tls.hpp"
+
+namespace nbdring {
+
+/// --tls and its kin, as far as they were given.
+struct TlsOptions {
+  std::optional<TlsPolicy> policy;
+  std::optional<std::string> psk_file;
+  std::optional<std::string> certificates;
+  std::optional<std::string> hostname;
+  std::optional<std::string> priority;
+  std::optional<bool> verify_peer;
+};
+
+/// For a UriSpec or an ExecSpec. Nothing is opened. Throws Failure (usage).
+TlsSettings tls_settings_of(const BackendForm& form, const TlsOptions& options);
+
+}  // namespace nbdring
