@@ -15,6 +15,7 @@ int run_detach(const DetachCommand& command, const CommonOptions& common);
 int run_list(const ListCommand& command, const CommonOptions& common);
 int run_status(const StatusCommand& command, const CommonOptions& common);
 int run_serve(const ServeCommand& command, const CommonOptions& common);
+int run_info(const InfoCommand& command, const CommonOptions& common);
 int run_doctor(const DoctorCommand& command, const CommonOptions& common);
 
 /// The backend that an argument names. Parameters that it does not know are warnings, or failures

@@ -21,6 +21,7 @@ Commands:
   list                      the devices that nbdring attached here
   status DEVICE|ID|NAME     what a device is doing, per connection
   serve BACKEND             be an NBD server on a socket
+  info BACKEND              what a server exports, and how it is reached
   doctor                    what of this machine stands in the way
 
 A BACKEND is one of:
@@ -71,6 +72,17 @@ Options:
       --path PATH          auto or engine: requests go through this engine;
                            kernel: through the driver alone, which only a
                            remote export can (default: auto)
+      --tls POLICY         of a remote backend: off, allow or require (default:
+                           off; require with nbds://, which cannot be lowered)
+      --tls-psk-file FILE  keys, as psktool writes them: USER:HEXKEY; the user
+                           is the URI's, or else yours
+      --tls-certificates DIR
+                           ca-cert.pem, ca-crl.pem, client-cert.pem,
+                           client-key.pem (default: the system's authorities)
+      --tls-hostname NAME  whom the server's certificate must name (default: the
+                           URI's host)
+      --tls-verify-peer B  0: do not look at the server's certificate (default: 1)
+      --tls-priority TEXT  GnuTLS's priority string, instead of ours
   -v, --verbose            say more on standard error
       --log-format FORMAT  text or json (default: text)
       --strict             unknown parameters of BACKEND are errors
@@ -192,6 +204,37 @@ Examples:
   nbdring serve disk.img --tcp 0.0.0.0:10809 --tls-psk /etc/nbdring/keys.psk
 )";
 
+constexpr std::string_view info_help =
+    R"(Show what a server exports, without attaching it, or what a local backend is.
+
+Usage: nbdring info BACKEND [OPTION...]
+
+Options:
+      --list               every export of the server
+      --json               one object; sizes in bytes
+      --tls POLICY         of a remote backend: off, allow or require (default:
+                           off; require with nbds://, which cannot be lowered)
+      --tls-psk-file FILE  keys, as psktool writes them: USER:HEXKEY; the user
+                           is the URI's, or else yours
+      --tls-certificates DIR
+                           ca-cert.pem, ca-crl.pem, client-cert.pem,
+                           client-key.pem (default: the system's authorities)
+      --tls-hostname NAME  whom the server's certificate must name (default: the
+                           URI's host)
+      --tls-verify-peer B  0: do not look at the server's certificate (default: 1)
+      --tls-priority TEXT  GnuTLS's priority string, instead of ours
+  -v, --verbose            say more on standard error
+      --log-format FORMAT  text or json (default: text)
+      --strict             unknown parameters of BACKEND are errors
+
+Exit code 4 where there is no such export, 5 where nobody answers, 6 where TLS
+or the server refuses. Needs no root.
+
+Examples:
+  nbdring info nbd://server/export
+  nbdring info --list --json 'nbds://alice@server/?tls-psk-file=keys.psk'
+)";
+
 constexpr std::string_view doctor_help =
     R"(Show what of this machine stands in the way of attaching, and what to do.
 
@@ -210,13 +253,14 @@ Examples:
   sudo nbdring doctor -v
 )";
 
-constexpr std::array<std::pair<std::string_view, std::string_view>, 7> texts{{
+constexpr std::array<std::pair<std::string_view, std::string_view>, 8> texts{{
     {"", program_help},
     {"attach", attach_help},
     {"detach", detach_help},
     {"list", list_help},
     {"status", status_help},
     {"serve", serve_help},
+    {"info", info_help},
     {"doctor", doctor_help},
 }};
 

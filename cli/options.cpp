@@ -7,6 +7,7 @@
 #include <map>
 
 #include "cli/help.hpp"
+#include "client/protocol/backend_spec.hpp"
 #include "client/runtime/error.hpp"
 #include "kernel/sysfs.hpp"
 
@@ -38,6 +39,7 @@ class CommandLine {
     add_detach();
     add_list_and_status();
     add_serve();
+    add_info();
     command("doctor");
   }
 
@@ -67,12 +69,16 @@ class CommandLine {
   void add_detach();
   void add_list_and_status();
   void add_serve();
+  void add_info();
+  void add_tls(CLI::App& to);
 
   CommonOptions common() const;
   AttachCommand attach() const;
   DetachCommand detach() const;
   StatusCommand status() const;
   ServeCommand serve() const;
+  InfoCommand info() const;
+  TlsOptions tls() const;
   TlsSettings serve_tls() const;
   bool has(const std::string& name) const {
     return app_.get_subcommands().front()->count(name) > 0;
@@ -101,6 +107,7 @@ void CommandLine::add_attach() {
   option(attach, "--id");
   option(attach, "--name");
   option(attach, "--path");
+  add_tls(attach);
   flag(attach, "--strict");
 }
 
@@ -136,6 +143,25 @@ void CommandLine::add_serve() {
   option(serve, "--tls-priority");
   option(serve, "--timeout");
   flag(serve, "--strict");
+}
+
+void CommandLine::add_info() {
+  CLI::App& info = command("info");
+  option(info, "BACKEND");
+  flag(info, "--list");
+  flag(info, "--json");
+  add_tls(info);
+  flag(info, "--strict");
+}
+
+// Of a remote backend; serve's own are towards its clients.
+void CommandLine::add_tls(CLI::App& to) {
+  option(to, "--tls");
+  option(to, "--tls-psk-file");
+  option(to, "--tls-certificates");
+  option(to, "--tls-hostname");
+  to.add_option("--tls-verify-peer", words_.values["--tls-verify-peer"]);
+  option(to, "--tls-priority");
 }
 
 std::uint64_t CommandLine::number(const std::string& name, std::uint64_t least, std::uint64_t most,
@@ -199,6 +225,7 @@ AttachCommand CommandLine::attach() const {
   if (!path.empty() && path != "auto" && path != "engine") {
     throw Failure(FailureKind::usage, "--path: '" + path + "' is not auto, engine or kernel");
   }
+  command.tls = tls();
   return command;
 }
 
@@ -252,6 +279,30 @@ ServeCommand CommandLine::serve() const {
   command.tls = serve_tls();
   command.timeout = std::chrono::seconds(number("--timeout", 1, seconds_max, 30));
   return command;
+}
+
+InfoCommand CommandLine::info() const {
+  InfoCommand command;
+  command.backend =
+      positional("info", "BACKEND", "what to ask, e.g. `nbdring info nbd://server/export`");
+  command.list = words_.flags.at("--list");
+  command.json = words_.flags.at("--json");
+  command.tls = tls();
+  return command;
+}
+
+TlsOptions CommandLine::tls() const {
+  const auto& values = words_.values;
+  TlsOptions tls;
+  if (has("--tls")) tls.policy = parse_tls_policy("--tls", values.at("--tls"));
+  if (has("--tls-psk-file")) tls.psk_file = values.at("--tls-psk-file");
+  if (has("--tls-certificates")) tls.certificates = values.at("--tls-certificates");
+  if (has("--tls-hostname")) tls.hostname = values.at("--tls-hostname");
+  if (has("--tls-priority")) tls.priority = values.at("--tls-priority");
+  if (has("--tls-verify-peer")) {
+    tls.verify_peer = parse_switch("--tls-verify-peer", values.at("--tls-verify-peer"));
+  }
+  return tls;
 }
 
 // Who gives keys wants them used, and nothing to be read without them.
@@ -321,6 +372,7 @@ Invocation CommandLine::parse(const std::vector<std::string>& arguments) {
   if (name == "list") invocation.command = ListCommand{words_.flags.at("--json")};
   if (name == "status") invocation.command = status();
   if (name == "serve") invocation.command = serve();
+  if (name == "info") invocation.command = info();
   return invocation;
 }
 

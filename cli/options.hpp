@@ -13,6 +13,7 @@
 #include <variant>
 #include <vector>
 
+#include "backends/nbd/tls_settings.hpp"
 #include "cli/values.hpp"
 #include "client/runtime/log.hpp"
 #include "client/transport/tls.hpp"
@@ -46,6 +47,7 @@ struct AttachCommand {
   std::optional<std::chrono::seconds> recovery_window;
   std::string id;    // empty: the backend's canonical text
   std::string name;  // empty: none
+  TlsOptions tls;    // of a remote backend
 };
 
 struct DetachCommand {
@@ -78,6 +80,13 @@ struct ServeCommand {
   TlsSettings tls;  // towards the clients; the backend's are its own
 };
 
+struct InfoCommand {
+  std::string backend;
+  bool list = false;
+  bool json = false;
+  TlsOptions tls;
+};
+
 struct DoctorCommand {};
 
 /// --help and --version: print and be done.
@@ -86,7 +95,7 @@ struct ShowText {
 };
 
 using AnyCommand = std::variant<AttachCommand, DetachCommand, ListCommand, StatusCommand,
-                                ServeCommand, DoctorCommand, ShowText>;
+                                ServeCommand, InfoCommand, DoctorCommand, ShowText>;
 
 struct Invocation {
   CommonOptions common;

@@ -4,52 +4,11 @@
 #include <cstdio>
 #include <nlohmann/json.hpp>
 
+#include "cli/table.hpp"
 #include "client/runtime/error.hpp"
 
 namespace nbdring {
 namespace {
-
-std::string padded(std::string text, std::size_t width, bool to_the_right) {
-  if (text.size() >= width) return text;
-  const std::string space(width - text.size(), ' ');
-  return to_the_right ? space + text : text + space;
-}
-
-/// Columns as wide as their widest cell. The first column and the last can be text, which stands to
-/// the left.
-class Table {
- public:
-  explicit Table(std::vector<std::string> head, std::vector<bool> numbers)
-      : numbers_(std::move(numbers)) {
-    add(std::move(head));
-  }
-  void add(std::vector<std::string> row) {
-    ENSURE(row.size() == numbers_.size());
-    rows_.push_back(std::move(row));
-  }
-
-  std::string text() const {
-    std::vector<std::size_t> widths(numbers_.size(), 0);
-    for (const auto& row : rows_) {
-      for (std::size_t i = 0; i < widths.size(); ++i)
-        widths[i] = std::max(widths[i], row[i].size());
-    }
-    std::string text;
-    for (const auto& row : rows_) {
-      std::string line;
-      for (std::size_t i = 0; i < widths.size(); ++i) {
-        line += (i == 0 ? "" : "  ") + padded(row[i], widths[i], numbers_[i]);
-      }
-      line.erase(line.find_last_not_of(' ') + 1);
-      text += line + "\n";
-    }
-    return text;
-  }
-
- private:
-  std::vector<bool> numbers_;  // per column: stands to the right
-  std::vector<std::vector<std::string>> rows_;
-};
 
 std::string with_unit(double value, const char* unit) {
   std::array<char, 32> text{};

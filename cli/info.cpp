@@ -1,0 +1,59 @@
+// nbdring info: what a backend is. A remote one is asked without being attached or written to, a
+// local one is opened read-only.
+
+#include "backends/nbd/dial.hpp"
+#include "backends/open.hpp"
+#include "cli/commands.hpp"
+#include "cli/info_report.hpp"
+#include "client/runtime/loop.hpp"
+
+namespace nbdring {
+namespace {
+
+using Goal = ClientHandshakeOptions::Goal;
+
+bool has_server(const BackendForm& form) {
+  return std::holds_alternative<UriSpec>(form) || std::holds_alternative<ExecSpec>(form);
+}
+
+InfoReport ask_backend(const BackendSpec& spec, Log& log) {
+  OpenOptions options;
+  options.read_only = true;
+  const auto backend = open_backend(spec, options, log);
+  const Export& about = backend->about();
+  InfoReport report;
+  report.exports.push_back({about.name, about.description, true, true, about});
+  return report;
+}
+
+Task<void> look_at(Loop& loop, const Dialer& dialer, Goal goal, Looked& looked) {
+  looked = co_await dialer.look(loop, goal);
+}
+
+InfoReport ask_server(const BackendSpec& spec, const InfoCommand& command, Log& log) {
+  const Dialer dialer(spec.form, tls_settings_of(spec.form, command.tls), DialOptions(), log);
+  Loop loop;
+  Looked looked;
+  loop.run(look_at(loop, dialer, command.list ? Goal::list : Goal::info, looked));
+  InfoReport report;
+  report.is_remote = true;
+  report.exports = std::move(looked.exports);
+  report.transmission = looked.transmission;
+  if (looked.is_encrypted) report.tls = looked.tls_report;
+  return report;
+}
+
+}  // namespace
+
+int run_info(const InfoCommand& command, const CommonOptions& common) {
+  Log log = common.log();
+  const BackendSpec spec = backend_from(command.backend, common, log);
+  InfoReport report =
+      has_server(spec.form) ? ask_server(spec, command, log) : ask_backend(spec, log);
+  report.backend = to_text(spec.form);
+  report.is_list = command.list;
+  print(command.json ? info_json(report) : info_text(report));
+  return 0;
+}
+
+}  // namespace nbdring
