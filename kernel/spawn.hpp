@@ -19,7 +19,7 @@ struct CommandResult {
   std::string words() const;  // "modprobe: FATAL: ...", "exit status 1", "not back in time"
 };
 
-/// The first argument is looked up in PATH and in the system's sbin folders. A program that is not
+/// The first argument is looked for in the system's folders, sbin first. A program that is not
 /// back in time is killed.
 CommandResult run_command(const std::vector<std::string>& arguments, Deadline deadline);
 

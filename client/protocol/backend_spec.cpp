@@ -118,8 +118,32 @@ void check_context_id(const Uri& uri) {
        " is not a number; it is 2 for the host of this virtual machine");
 }
 
+// What ssh would take for an option of its own, "-oProxyCommand=..." above all, runs any command.
+// The far side's nc is in the same place.
+void refuse_options_for_ssh(const Uri& uri, std::string_view text) {
+  const auto refuse = [text](std::string_view what, std::string_view value) {
+    if (!value.starts_with('-')) return;
+    fail("the " + std::string(what) + " " + quoted(value) + " in " + quoted(text) +
+         " begins with '-', which ssh would take for an option");
+  };
+  refuse("host", uri.host);
+  refuse("user", uri.user.value_or(""));
+  refuse("socket", uri.parameter("socket").value_or(""));
+  if (uri.parameter("socket").value_or("").starts_with('\0')) {
+    fail("the socket in " + quoted(text) + " is an abstract one, which nc -U cannot reach");
+  }
+}
+
+// Words of libvirt's for what has a name in NBD.
+std::string_view usual_scheme(std::string_view scheme) {
+  if (scheme == "nbd+tcp") return "nbd";
+  if (scheme == "nbds+tcp" || scheme == "nbd+tls") return "nbds";
+  return scheme;
+}
+
 BackendSpec parse_remote(std::string_view text, const SchemeRules& rules) {
   Uri uri = parse_uri(text);
+  uri.scheme = rules.scheme;
   const std::string hint = "; write " + std::string(rules.example);
   if (!uri.has_authority) fail(quoted(text) + " has no '//' behind its scheme" + hint);
   if (rules.demands_host && uri.host.empty())
@@ -133,6 +157,11 @@ BackendSpec parse_remote(std::string_view text, const SchemeRules& rules) {
       fail("the parameter " + quoted(name) + " in " + quoted(text) + " is missing" + hint);
     }
   }
+  for (const std::string_view name : rules.takes) {
+    if (uri.parameter(name) == "")
+      fail("the parameter " + quoted(name) + " in " + quoted(text) + " is empty" + hint);
+  }
+  if (uri.scheme == "nbd+ssh") refuse_options_for_ssh(uri, text);
   if (!contains(rules.takes, "socket") && uri.scheme.starts_with("nbd") &&
       uri.parameter("socket")) {
     fail("the parameter 'socket' has no meaning with " + uri.scheme +
@@ -232,7 +261,7 @@ BackendSpec parse_backend_spec(std::string_view text) {
   if (*scheme == "null") return {NullSpec{parse_size_above_0(rest, "the size of null:")}, {}};
   if (*scheme == "exec") return {parse_exec(rest), {}};
   for (const auto& rules : schemes) {
-    if (rules.scheme == *scheme) return parse_remote(text, rules);
+    if (rules.scheme == usual_scheme(*scheme)) return parse_remote(text, rules);
   }
   refuse_unknown_scheme(text, *scheme);
   return {FileSpec{std::string(text)}, {}};

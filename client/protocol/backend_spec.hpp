@@ -45,7 +45,7 @@ struct NullSpec {
 };
 
 /// nbd: and its kin, ws:, wss:. The parts that the scheme demands are there, those that it cannot
-/// have are not.
+/// have are not. libvirt's nbd+tcp: is nbd:, nbd+tls: and nbds+tcp: are nbds:.
 struct UriSpec {
   Uri uri;
 

@@ -77,6 +77,31 @@ TEST(BackendSpec, RemoteForms) {
   }
 }
 
+TEST(BackendSpec, WordsOfLibvirt) {
+  EXPECT_EQ(parsed<UriSpec>("nbd+tcp://h:1/x").uri, parse_uri("nbd://h:1/x"));
+  EXPECT_EQ(parsed<UriSpec>("nbd+tls://a@h/x").uri, parse_uri("nbds://a@h/x"));
+  EXPECT_EQ(parsed<UriSpec>("NBDS+TCP://h/x").uri, parse_uri("nbds://h/x"));
+}
+
+// A server's name is from somewhere: it never becomes an option (-oProxyCommand=...).
+TEST(BackendSpec, NothingBecomesAnOptionOfSsh) {
+  const std::string end = " begins with '-', which ssh would take for an option";
+  const auto refusal = [&end](const std::string& what, const std::string& text) {
+    return "the " + what + " in '" + text + "'" + end;
+  };
+  const std::string host = "nbd+ssh://-oProxyCommand=x/e?socket=/s";
+  const std::string encoded = "nbd+ssh://%2DoProxyCommand=x/e?socket=/s";
+  const std::string user = "nbd+ssh://-lx@h/e?socket=/s";
+  const std::string socket = "nbd+ssh://h/e?socket=-s";
+  EXPECT_EQ(failure(host), refusal("host '-oProxyCommand=x'", host));
+  EXPECT_EQ(failure(encoded), refusal("host '-oProxyCommand=x'", encoded));
+  EXPECT_EQ(failure(user), refusal("user '-lx'", user));
+  EXPECT_EQ(failure(socket), refusal("socket '-s'", socket));
+  EXPECT_EQ(failure("nbd+ssh://h/e?socket=%00s"),
+            "the socket in 'nbd+ssh://h/e?socket=%00s' is an abstract one, which nc -U cannot "
+            "reach");
+}
+
 TEST(BackendSpec, UnknownParametersAreWarnings) {
   const auto warnings = [](std::string_view text) { return parse_backend_spec(text).warnings; };
   EXPECT_EQ(warnings("nbd://h/?colour=red&colour=blue&name=x"),
@@ -130,6 +155,9 @@ TEST(BackendSpec, SaysWhatIsWrong) {
        "nbd+ssh://[USER@]HOST[:PORT]/EXPORT?socket=PATH"},
       {"nbd+ssh://h/x",
        "the parameter 'socket' in 'nbd+ssh://h/x' is missing; write "
+       "nbd+ssh://[USER@]HOST[:PORT]/EXPORT?socket=PATH"},
+      {"nbd+ssh://h/x?socket=/s&netcat",
+       "the parameter 'netcat' in 'nbd+ssh://h/x?socket=/s&netcat' is empty; write "
        "nbd+ssh://[USER@]HOST[:PORT]/EXPORT?socket=PATH"},
       {"nbd+ext:///x",
        "the parameter 'command' in 'nbd+ext:///x' is missing; write nbd+ext:///EXPORT?command=CMD"},
