@@ -1,12 +1,34 @@
 #include "backends/open.hpp"
 
+#include <algorithm>
+#include <random>
+
 #include "backends/file.hpp"
 #include "backends/memory.hpp"
+#include "backends/nbd/backend.hpp"
 #include "backends/null.hpp"
 #include "client/runtime/error.hpp"
 
 namespace nbdring {
 namespace {
+
+constexpr std::chrono::milliseconds shortest_deadline{2'000};
+
+RemoteOptions remote_options(const OpenOptions& options, std::string endpoint) {
+  RemoteOptions remote;
+  remote.read_only = options.read_only;
+  remote.lanes = options.lanes;
+  remote.recovery_window = options.recovery_window;
+  remote.io_flusher = options.io_flusher;
+  remote.endpoint = std::move(endpoint);
+  remote.jitter_seed = std::random_device()();
+  // A server that answers nothing is noticed within the window.
+  if (remote.recovery_window) {
+    auto& deadline = remote.connection.request_deadline;
+    deadline = std::clamp(*remote.recovery_window, shortest_deadline, deadline);
+  }
+  return remote;
+}
 
 struct Opener {
   const OpenOptions& options;
@@ -22,18 +44,29 @@ struct Opener {
   std::unique_ptr<Backend> operator()(const NullSpec& spec) const {
     return std::make_unique<NullBackend>(spec.size, options.read_only);
   }
-  std::unique_ptr<Backend> operator()(const UriSpec& spec) const { refuse(to_text(spec)); }
-  std::unique_ptr<Backend> operator()(const ExecSpec& spec) const { refuse(to_text(spec)); }
+  std::unique_ptr<Backend> operator()(const UriSpec& spec) const {
+    if (spec.uri.scheme == "ws" || spec.uri.scheme == "wss") {
+      throw Failure(FailureKind::usage, "cannot open " + to_text(spec) +
+                                            ": this version speaks no websocket; name the NBD "
+                                            "server behind it");
+    }
+    return open_remote(spec);
+  }
+  std::unique_ptr<Backend> operator()(const ExecSpec& spec) const { return open_remote(spec); }
 
-  [[noreturn]] static void refuse(const std::string& text) {
-    throw Failure(
-        FailureKind::usage,
-        "cannot open " + text +
-            ": this version has the backends PATH, file:, memory: and null:, and no remote ones");
+  std::unique_ptr<Backend> open_remote(const BackendForm& form) const {
+    const TlsSettings tls = tls_settings_of(form, options.tls);
+    auto dialer = std::make_unique<Dialer>(form, tls, DialOptions{}, log);
+    const RemoteOptions remote = remote_options(options, dialer->endpoint().text());
+    return std::make_unique<NbdBackend>(std::move(dialer), remote, log);
   }
 };
 
 }  // namespace
+
+bool can_go_away(const BackendForm& form) {
+  return std::holds_alternative<UriSpec>(form) || std::holds_alternative<ExecSpec>(form);
+}
 
 std::unique_ptr<Backend> open_backend(const BackendSpec& spec, const OpenOptions& options,
                                       Log& log) {

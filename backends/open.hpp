@@ -1,8 +1,11 @@
 #pragma once
 // From the first argument of every command to a backend that is open.
 
+#include <chrono>
 #include <memory>
+#include <optional>
 
+#include "backends/nbd/tls_settings.hpp"
 #include "client/engine/backend.hpp"
 #include "client/protocol/backend_spec.hpp"
 #include "client/runtime/log.hpp"
@@ -11,7 +14,17 @@ namespace nbdring {
 
 struct OpenOptions {
   bool read_only = false;  // on top of what the argument itself says
+
+  // For remote backends; the others have no use for them.
+  TlsOptions tls = {};  // towards the remote server, on top of what the URI says
+  unsigned lanes = 1;   // how many are expected
+  /// How long requests wait for a server that is away; none: for ever.
+  std::optional<std::chrono::milliseconds> recovery_window = std::nullopt;
+  bool io_flusher = false;  // see DeviceOptions
 };
+
+/// What holds the bytes can go away and come back: nbd: and its kin, exec:.
+bool can_go_away(const BackendForm& form);
 
 /// Throws Failure: the kind tells a wrong argument from a backend that is not there.
 std::unique_ptr<Backend> open_backend(const BackendSpec& spec, const OpenOptions& options,

@@ -42,8 +42,9 @@ TEST(OpenBackend, PassesReadOnlyOn) {
   }
 }
 
-TEST(OpenBackend, SaysThatThereAreNoRemoteBackends) {
-  EXPECT_EQ(failure_of("nbd://localhost"), FailureKind::usage);
+TEST(OpenBackend, SaysWhatIsWrongWithARemote) {
+  EXPECT_EQ(failure_of("nbd+unix:///?socket=/nonexistent/socket"), FailureKind::unreachable);
+  EXPECT_EQ(failure_of("ws://localhost/x"), FailureKind::usage);
 }
 
 TEST(OpenBackend, FailsForAFileThatIsNotThere) { failure_of("/nonexistent/file"); }

@@ -185,6 +185,7 @@ Task<void> LaneFixture::serve(Loop& loop, Stream& stream) {
   const LaneEnd end = co_await lane.run();
   count_allocations_of_this_thread(false);
   fallbacks_ = loop.frames().fallbacks() - before;
+  closed_ = co_await backend->close();
   end_ = end;
 }
 

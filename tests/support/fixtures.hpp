@@ -108,6 +108,8 @@ class LaneFixture {
   LaneState wait_serving();
   /// Waits for the lane's end.
   LaneEnd end();
+  /// After end(): what the backend's lane said at its close.
+  Status closed() const { return closed_; }
   /// After end(): frames that did not fit the pool while the lane ran.
   std::uint64_t frame_fallbacks() const { return fallbacks_; }
 
@@ -122,6 +124,7 @@ class LaneFixture {
   LaneStats stats_;
   BlockingClient client_;
   LaneEnd end_;
+  Status closed_;
   std::uint64_t fallbacks_ = 0;
   std::atomic<bool> has_ended_{false};
   std::unique_ptr<LaneThread> thread_;
