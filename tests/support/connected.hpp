@@ -25,6 +25,13 @@ struct Connected {
   ConnectionOptions options;
   std::chrono::milliseconds end_deadline{2'000};
   LoopOptions loop_options;
+  /// What stands between the connection and its socket.
+  std::function<std::unique_ptr<Stream>(std::unique_ptr<Stream>)> wrap;
+  std::uint64_t size = 64 * 1024 * 1024;
+  std::uint16_t flags = 0xffff & ~nbd::flag_read_only;
+  BlockSizeConstraints block_size;
+
+  Loop* loop = nullptr;  // while run() runs
 
   // What is left when run() has ended.
   Connection::Fence fence = Connection::Fence::unknown;
@@ -32,11 +39,13 @@ struct Connected {
   bool was_misled = false;
   std::uint64_t frame_fallbacks = 0;
 
-  static Dialled dialled(Loop& loop, FileDescriptor socket,
-                         const TransmissionOptions& transmission) {
+  Dialled dialled(Loop& own, FileDescriptor socket) const {
     Dialled dialled;
-    dialled.socket = std::make_unique<SocketStream>(loop, std::move(socket));
-    dialled.about.size = 64 * 1024 * 1024;
+    dialled.socket = std::make_unique<SocketStream>(own, std::move(socket));
+    if (wrap) dialled.socket = wrap(std::move(dialled.socket));
+    dialled.about.size = size;
+    dialled.about.transmission_flags = flags;
+    dialled.about.block_size = block_size;
     dialled.transmission = transmission;
     dialled.base_allocation_context = test_context;
     return dialled;
@@ -49,23 +58,21 @@ struct Connected {
   }
 
   void run_on(FileDescriptor socket, const Body& body) {
-    Loop loop(loop_options);
-    Connection connection(loop, dialled(loop, std::move(socket), transmission), options);
-    loop.run(drive(loop, connection, body));
-    lost_reason = reason_;
+    Loop own(loop_options);
+    loop = &own;
+    Connection connection(own, dialled(own, std::move(socket)), options);
+    own.run(drive(own, connection, body));
     was_misled = connection.was_misled();
-    frame_fallbacks = loop.frames().fallbacks();
+    frame_fallbacks = own.frames().fallbacks();
+    loop = nullptr;
   }
 
  private:
-  Task<void> drive(Loop& loop, Connection& connection, const Body& body) {
-    static_cast<void>(loop);
+  Task<void> drive(Loop&, Connection& connection, const Body& body) {
     co_await body(connection);
-    reason_ = connection.lost_reason();
+    lost_reason = connection.lost_reason();
     fence = co_await connection.end(end_deadline);
   }
-
-  std::string reason_;
 };
 
 /// Several requests at once.
