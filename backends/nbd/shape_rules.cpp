@@ -63,24 +63,28 @@ ShapeRules::ShapeRules(const Export& remote, const TransmissionOptions& transmis
 // In one pass, in place. Where two extents meet within a block, it goes to the one that promises
 // less; if both promise something that the other does not, the later one gives it up.
 std::size_t align_extents(std::span<nbd::Extent> extents, std::uint32_t minimum) noexcept {
+  std::uint64_t whole = 0;
+  for (const nbd::Extent& extent : extents) whole += extent.length;
+  whole -= whole % minimum;
+  if (whole == 0) {  // less than a block in all: that it is data is always true
+    extents[0] = {minimum, 0};
+    return 1;
+  }
   std::size_t used = 0;
   std::uint64_t position = 0;  // the end of what has been read
   std::uint64_t told = 0;      // the end of what has been written
   for (std::size_t i = 0; i < extents.size(); ++i) {
-    std::uint32_t flags = extents[i].flags;
+    const std::uint32_t flags = extents[i].flags;
     const bool shares_block = used > 0 && position < told;
     if (shares_block) extents[used - 1].flags = extents[used - 1].flags & flags;
     position += extents[i].length;
     std::uint64_t boundary = position - position % minimum;
-    const bool is_last = i + 1 == extents.size();
-    if (!is_last && position > boundary) {
+    if (i + 1 < extents.size() && position > boundary) {
       const std::uint32_t common = flags & extents[i + 1].flags;
       if (common == flags) boundary += minimum;
       if (common != flags) extents[i + 1].flags = common;
-    } else if (is_last && used == 0 && boundary == 0) {
-      boundary = minimum;  // less than a block in all: that it is data is always true
-      flags = 0;
     }
+    boundary = std::min(boundary, whole);
     if (boundary <= told) continue;
     extents[used++] = {static_cast<std::uint32_t>(boundary - told), flags};
     told = boundary;
