@@ -63,8 +63,11 @@ class CommandEndpoint final : public Endpoint {
   }
 
   [[noreturn]] void fail(const Process& child, const std::string& otherwise) const {
-    const std::string words = child.last_words();
-    fail_unreachable(command_.text, command_.name + ": " + (words.empty() ? otherwise : words));
+    std::string words = child.last_words();
+    if (words.empty()) words = otherwise;
+    // Most programs name themselves.
+    const std::string name = command_.name + ": ";
+    fail_unreachable(command_.text, words.starts_with(name) ? words : name + words);
   }
 
   Command command_;

@@ -26,7 +26,8 @@ using std::chrono::milliseconds;
 
 constexpr std::size_t output_kept = 4096;  // bytes
 constexpr std::size_t line_max = 256;      // bytes, for a message
-constexpr int pipe_reads_max = 16;         // empty a full pipe
+constexpr const char* line_ends = " \t\r\n";
+constexpr int pipe_reads_max = 16;  // empty a full pipe
 
 FileDescriptor make_event() {
   FileDescriptor event(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
@@ -39,16 +40,21 @@ void raise(const FileDescriptor& event) noexcept {
   [[maybe_unused]] const ssize_t written = ::write(event.get(), &one, sizeof one);
 }
 
-// It goes to somebody's terminal: nothing but what can be printed.
-std::string last_line(const std::string& output) {
-  const std::size_t end = output.find_last_not_of(" \t\r\n");
-  if (end == std::string::npos) return {};
-  const std::size_t newline = output.find_last_of("\r\n", end);
-  const std::size_t begin = newline == std::string::npos ? 0 : newline + 1;
-  std::string line = output.substr(begin, std::min(end + 1 - begin, line_max));
+// The last two lines: many programs end with advice, and say before that what is wrong. It goes to
+// somebody's terminal: nothing but what can be printed.
+std::string last_lines(const std::string& output) {
+  std::string result;
+  std::size_t end = output.find_last_not_of(line_ends);
+  for (int lines = 0; lines < 2 && end != std::string::npos; ++lines) {
+    const std::size_t newline = output.find_last_of("\r\n", end);
+    const std::size_t begin = newline == std::string::npos ? 0 : newline + 1;
+    const std::string line = output.substr(begin, std::min(end + 1 - begin, line_max));
+    result = result.empty() ? line : line + "; " + result;
+    end = begin == 0 ? std::string::npos : output.find_last_not_of(line_ends, begin - 1);
+  }
   std::replace_if(
-      line.begin(), line.end(), [](char c) { return c < ' ' || c > '~'; }, '?');
-  return line;
+      result.begin(), result.end(), [](char c) { return c < ' ' || c > '~'; }, '?');
+  return result;
 }
 
 std::string text_of_end(int status) {
@@ -157,9 +163,9 @@ void Process::terminate() noexcept { raise(stop_); }
 
 std::string Process::last_words() const {
   const std::lock_guard lock(words_);
-  const std::string line = last_line(output_);
-  if (line.empty() || how_.empty()) return line.empty() ? how_ : line;
-  return line + " (" + how_ + ")";
+  const std::string lines = last_lines(output_);
+  if (lines.empty() || how_.empty()) return lines.empty() ? how_ : lines;
+  return lines + " (" + how_ + ")";
 }
 
 void Process::attend() {

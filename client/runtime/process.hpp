@@ -49,8 +49,8 @@ class Process {
   /// Readable once it has ended and been reaped; it stays so.
   int ended_fd() const { return ended_.get(); }
   bool has_ended() const { return has_ended_.load(); }
-  /// "Permission denied (publickey). (exit status 255)": the last line of its standard error and
-  /// how it ended, as far as there are any; else empty.
+  /// "Permission denied (publickey). (exit status 255)": the last two lines of its standard
+  /// error and how it ended, as far as there are any; else empty.
   std::string last_words() const;
 
  private:

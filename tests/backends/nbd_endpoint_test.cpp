@@ -224,6 +224,9 @@ TEST_F(EndpointTest, CommandsThatDieSayTheirLastWords) {
   EXPECT_EQ(failure(*make("nbd+ssh://nas/?socket=/s&command=" + ssh)),
             "cannot reach the socket /s on nas by ssh: ssh: Permission denied (publickey). (exit "
             "status 255)");
+  const std::string named = script("ssh-named", "echo 'ssh: no route' >&2; exit 255");
+  EXPECT_EQ(failure(*make("nbd+ssh://nas/?socket=/s&command=" + named)),
+            "cannot reach the socket /s on nas by ssh: ssh: no route (exit status 255)");
   EXPECT_EQ(failure(*make("nbd+ext:///?command=true")),
             "cannot reach the command true: true: exit status 0");
   EXPECT_EQ(failure(*make("nbd+ext:///?command=echo%20waiting%20%3E%262%3Bsleep%2060"),

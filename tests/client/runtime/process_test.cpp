@@ -60,10 +60,11 @@ std::string output_of(Process::Settings settings) {
   return text_from(near);
 }
 
-TEST(Process, TellsTheLastLineAndHowItEnded) {
-  const Process process(shell("echo first >&2; echo 'no luck\033[2J' >&2; echo >&2; exit 3"));
+TEST(Process, TellsTheLastLinesAndHowItEnded) {
+  const Process process(
+      shell("echo one >&2; echo 'no luck\033[2J' >&2; echo >&2; echo see --help >&2; exit 3"));
   ASSERT_TRUE(ends(process));
-  EXPECT_EQ(process.last_words(), "no luck?[2J (exit status 3)");
+  EXPECT_EQ(process.last_words(), "no luck?[2J; see --help (exit status 3)");
 }
 
 TEST(Process, TellsTheSignal) {
@@ -91,7 +92,7 @@ TEST(Process, TellsWhatCannotBeStarted) {
 TEST(Process, KeepsTheEndOfMuchOutput) {
   const Process process(shell("seq 100000 >&2; echo the end >&2"));
   ASSERT_TRUE(ends(process));
-  EXPECT_EQ(process.last_words(), "the end (exit status 0)");
+  EXPECT_EQ(process.last_words(), "100000; the end (exit status 0)");
 }
 
 TEST(Process, ItsConnectionIsStandardInputAndOutput) {
