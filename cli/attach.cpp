@@ -13,6 +13,7 @@
 
 #include "backends/open.hpp"
 #include "cli/commands.hpp"
+#include "cli/config_defaults.hpp"
 #include "cli/daemon.hpp"
 #include "cli/device_session.hpp"
 #include "cli/identity.hpp"
@@ -222,13 +223,15 @@ int run_engine(const Wanted& wanted, const CommonOptions& common, Announcer& ann
 
 }  // namespace
 
-int run_attach(const AttachCommand& command, const CommonOptions& common) {
+int run_attach(const AttachCommand& given, const CommonOptions& common) {
   if (::geteuid() != 0) {
     throw Failure(FailureKind::cannot_attach,
                   "attaching needs root; run it with sudo, or try `nbdring serve`, which does not");
   }
   Log log = common.log();
-  const BackendSpec spec = backend_from(command.backend, common, log);
+  const Config config = config_of(common, log);
+  const BackendSpec spec = backend_from(given.backend, config, common, log);
+  const AttachCommand command = with_defaults(given, spec.form, config);
   const auto engine = [&](Announcer& announcer) {
     const std::string id = command.id.empty() ? default_id(spec, ::getpid()) : command.id;
     const Wanted wanted{command, spec, id, canonical_text(spec), asks_for_read_only(command, spec)};

@@ -5,6 +5,7 @@
 #include <memory>
 #include <string>
 
+#include "cli/config.hpp"
 #include "cli/options.hpp"
 #include "client/protocol/backend_spec.hpp"
 
@@ -18,9 +19,14 @@ int run_serve(const ServeCommand& command, const CommonOptions& common);
 int run_info(const InfoCommand& command, const CommonOptions& common);
 int run_doctor(const DoctorCommand& command, const CommonOptions& common);
 
-/// The backend that an argument names. Parameters that it does not know are warnings, or failures
-/// with --strict.
-BackendSpec backend_from(const std::string& argument, const CommonOptions& common, Log& log);
+/// The configuration file, and in front of its names those of NBDRING_ROUTES. Without --config
+/// there need not be a file. Keys that nobody knows are warnings, or failures with --strict.
+Config config_of(const CommonOptions& common, Log& log);
+
+/// The backend that an argument or the name of one names (backend_names.hpp). Parameters that it
+/// does not know are warnings, or failures with --strict.
+BackendSpec backend_from(const std::string& argument, const Config& config,
+                         const CommonOptions& common, Log& log);
 
 /// Writes to standard output; a full disk or a closed pipe is a Failure.
 void print(const std::string& text);

@@ -117,7 +117,7 @@ int run_detach(const DetachCommand& command, const CommonOptions& common) {
   Log log = common.log();
   const RunFolder folder;
   if (command.all) return detach_all(folder, command.force, log);
-  detach_one(look_up(folder, command.target), folder, command.force, log);
+  detach_one(look_up(folder, command.target, common), folder, command.force, log);
   return 0;
 }
 

@@ -28,6 +28,16 @@ A BACKEND is one of:
   PATH, file:PATH[?cache=writeback|none&offset=BYTES&size=BYTES&readonly]
   memory:SIZE               RAM; gone when detached. For trying and measuring
   null:SIZE                 reads zeros, forgets writes. For measuring
+  NAME                      an alias for one of the others
+
+A NAME has no '/', ':', ';' or white space and begins with neither '.' nor '-'.
+It is looked for in NBDRING_ROUTES="NAME URI;NAME URI" (a ';' in a URI is %3B),
+then in the section [aliases] of the configuration file, NAME = "URI". A URI may
+be a NAME again, 8 deep. No alias: it is a PATH. An alias goes before a file of
+the same name, which is ./NAME. The file, /etc/nbdring/nbdring.toml or --config,
+also has defaults: in [attach] connections, timeout and recovery-window; in
+[tls] psk-file, certificates and priority, for remote backends with TLS whose
+URI and options do not say.
 
 Options for every command:
   -h, --help                this text, or that of the command
@@ -53,7 +63,7 @@ constexpr std::string_view attach_help =
 Usage: nbdring attach BACKEND [DEVICE] [OPTION...]
 
   BACKEND                  what holds the bytes: PATH, file:PATH, memory:SIZE,
-                           null:SIZE (`nbdring --help` tells more)
+                           null:SIZE or a NAME (`nbdring --help` tells more)
   DEVICE                   /dev/nbdN or N (default: a free one)
 
 Options:
@@ -81,11 +91,14 @@ Options:
                            client-key.pem (default: the system's authorities)
       --tls-hostname NAME  whom the server's certificate must name (default: the
                            URI's host)
-      --tls-verify-peer B  0: do not look at the server's certificate (default: 1)
+      --tls-verify-peer B  0: do not check the server's certificate (default: 1)
       --tls-priority TEXT  GnuTLS's priority string, instead of ours
+      --config FILE        names for backends and defaults (default:
+                           /etc/nbdring/nbdring.toml, if it exists)
   -v, --verbose            say more on standard error
       --log-format FORMAT  text or json (default: text)
-      --strict             unknown parameters of BACKEND are errors
+      --strict             unknown parameters of BACKEND, and keys of
+                           the configuration file, are errors
 
 The engine stays in the background and logs to the journal, or to
 /run/nbdring/nbdN.log where there is none. Attaching an ID that is attached
@@ -111,6 +124,8 @@ Options:
                            errors, and what they had not written is lost
       --all                every device of `nbdring list`; goes on when one
                            fails, and reports each
+      --config FILE        names for backends, by which to find a device
+                           (default: /etc/nbdring/nbdring.toml, if it exists)
   -v, --verbose            say more on standard error
       --log-format FORMAT  text or json (default: text)
 
@@ -147,6 +162,8 @@ Options:
       --prometheus         Prometheus text format
       --watch              draw it again each second until Ctrl-C; the rates
                            are those of the last second
+      --config FILE        names for backends, by which to find a device
+                           (default: /etc/nbdring/nbdring.toml, if it exists)
   -v, --verbose            say more on standard error
       --log-format FORMAT  text or json (default: text)
 
@@ -164,7 +181,7 @@ constexpr std::string_view serve_help =
 Usage: nbdring serve BACKEND --unix PATH | --tcp ADDR:PORT | --fd N [OPTION...]
 
   BACKEND                  what holds the bytes: PATH, file:PATH, memory:SIZE,
-                           null:SIZE (`nbdring --help` tells more)
+                           null:SIZE or a NAME (`nbdring --help` tells more)
 
 Where to listen (repeatable; sockets passed by systemd are taken as well):
       --unix PATH          a Unix socket, mode 0600, removed at the end
@@ -188,9 +205,12 @@ Options:
                            ca-crl.pem for clients' certificates
       --tls-verify-peer    demand a certificate of each client without a PSK
       --tls-priority TEXT  versions and ciphers, in GnuTLS's syntax
+      --config FILE        names for backends (default:
+                           /etc/nbdring/nbdring.toml, if it exists)
   -v, --verbose            say more on standard error
       --log-format FORMAT  text or json (default: text)
-      --strict             unknown parameters of BACKEND are errors
+      --strict             unknown parameters of BACKEND, and keys of
+                           the configuration file, are errors
 
 These --tls options are for the clients; those of a remote BACKEND are in its
 URI. Files with keys must be readable by their owner alone.
@@ -221,11 +241,14 @@ Options:
                            client-key.pem (default: the system's authorities)
       --tls-hostname NAME  whom the server's certificate must name (default: the
                            URI's host)
-      --tls-verify-peer B  0: do not look at the server's certificate (default: 1)
+      --tls-verify-peer B  0: do not check the server's certificate (default: 1)
       --tls-priority TEXT  GnuTLS's priority string, instead of ours
+      --config FILE        names for backends and defaults (default:
+                           /etc/nbdring/nbdring.toml, if it exists)
   -v, --verbose            say more on standard error
       --log-format FORMAT  text or json (default: text)
-      --strict             unknown parameters of BACKEND are errors
+      --strict             unknown parameters of BACKEND, and keys of
+                           the configuration file, are errors
 
 Exit code 4 where there is no such export, 5 where nobody answers, 6 where TLS
 or the server refuses. Needs no root.

@@ -4,6 +4,7 @@
 #include "backends/nbd/dial.hpp"
 #include "backends/open.hpp"
 #include "cli/commands.hpp"
+#include "cli/config_defaults.hpp"
 #include "cli/info_report.hpp"
 #include "client/runtime/loop.hpp"
 
@@ -30,8 +31,10 @@ Task<void> look_at(Loop& loop, const Dialer& dialer, Goal goal, Looked& looked) 
   looked = co_await dialer.look(loop, goal);
 }
 
-InfoReport ask_server(const BackendSpec& spec, const InfoCommand& command, Log& log) {
-  const Dialer dialer(spec.form, tls_settings_of(spec.form, command.tls), DialOptions(), log);
+InfoReport ask_server(const BackendSpec& spec, const InfoCommand& command, const Config& config,
+                      Log& log) {
+  const TlsOptions tls = with_defaults(command.tls, spec.form, config.tls);
+  const Dialer dialer(spec.form, tls_settings_of(spec.form, tls), DialOptions(), log);
   Loop loop;
   Looked looked;
   loop.run(look_at(loop, dialer, command.list ? Goal::list : Goal::info, looked));
@@ -47,9 +50,10 @@ InfoReport ask_server(const BackendSpec& spec, const InfoCommand& command, Log& 
 
 int run_info(const InfoCommand& command, const CommonOptions& common) {
   Log log = common.log();
-  const BackendSpec spec = backend_from(command.backend, common, log);
+  const Config config = config_of(common, log);
+  const BackendSpec spec = backend_from(command.backend, config, common, log);
   InfoReport report =
-      has_server(spec.form) ? ask_server(spec, command, log) : ask_backend(spec, log);
+      has_server(spec.form) ? ask_server(spec, command, config, log) : ask_backend(spec, log);
   report.backend = to_text(spec.form);
   report.is_list = command.list;
   print(command.json ? info_json(report) : info_text(report));

@@ -2,6 +2,7 @@
 
 #include <unistd.h>
 
+#include "cli/commands.hpp"
 #include "cli/identity.hpp"
 #include "client/runtime/error.hpp"
 
@@ -9,9 +10,12 @@ namespace nbdring {
 namespace {
 
 // "disk.img" is not the identity file:/srv/disk.img, but who types it means it.
-std::optional<KnownDevice> find_backend(const RunFolder& folder, const std::string& target) {
+std::optional<KnownDevice> find_backend(const RunFolder& folder, const std::string& target,
+                                        const CommonOptions& common) {
+  Log log = common.log();
+  const Config config = config_of(common, log);
   try {
-    return folder.find(canonical_text(parse_backend_spec(target)));
+    return folder.find(canonical_text(backend_from(target, config, common, log)));
   } catch (const Failure& failure) {
     if (failure.kind() != FailureKind::usage) throw;
     return std::nullopt;
@@ -25,10 +29,11 @@ std::string attached_by_others(std::uint32_t index) {
 
 }  // namespace
 
-KnownDevice look_up(const RunFolder& folder, const std::string& target) {
+KnownDevice look_up(const RunFolder& folder, const std::string& target,
+                    const CommonOptions& common) {
   auto found = folder.find(target);
   const auto index = device_index(target);
-  if (!found && !index) found = find_backend(folder, target);
+  if (!found && !index) found = find_backend(folder, target, common);
   if (found) return *found;
   if (index && Sysfs().is_attached(*index)) {
     throw Failure(FailureKind::not_found, attached_by_others(*index));

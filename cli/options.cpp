@@ -108,6 +108,7 @@ void CommandLine::add_attach() {
   option(attach, "--name");
   option(attach, "--path");
   add_tls(attach);
+  option(attach, "--config");
   flag(attach, "--strict");
 }
 
@@ -116,6 +117,7 @@ void CommandLine::add_detach() {
   option(detach, "DEVICE");
   flag(detach, "--force");
   flag(detach, "--all");
+  option(detach, "--config");
 }
 
 void CommandLine::add_list_and_status() {
@@ -125,6 +127,7 @@ void CommandLine::add_list_and_status() {
   flag(status, "--json");
   flag(status, "--prometheus");
   flag(status, "--watch");
+  option(status, "--config");
 }
 
 void CommandLine::add_serve() {
@@ -142,6 +145,7 @@ void CommandLine::add_serve() {
   flag(serve, "--tls-verify-peer");
   option(serve, "--tls-priority");
   option(serve, "--timeout");
+  option(serve, "--config");
   flag(serve, "--strict");
 }
 
@@ -150,6 +154,7 @@ void CommandLine::add_info() {
   option(info, "BACKEND");
   flag(info, "--list");
   flag(info, "--json");
+  option(info, "--config");
   add_tls(info);
   flag(info, "--strict");
 }
@@ -179,6 +184,9 @@ CommonOptions CommandLine::common() const {
   CommonOptions options;
   options.verbose = words_.flags.at("--verbose");
   options.strict = words_.flags.at("--strict");
+  const CLI::App& command = *app_.get_subcommands().front();
+  const CLI::Option* const config = command.get_option_no_throw("--config");
+  if (config != nullptr && !config->empty()) options.config = words_.values.at("--config");
   const std::string& format = words_.values.at("--log-format");
   if (format == "json") {
     options.log_format = LogFormat::json;

@@ -23,7 +23,8 @@ namespace nbdring {
 struct CommonOptions {
   bool verbose = false;
   LogFormat log_format = LogFormat::text;
-  bool strict = false;  // unknown parameters of a backend are errors
+  bool strict = false;  // unknown parameters of a backend, and keys of the file, are errors
+  std::optional<std::string> config;  // --config
 
   Log log(int fd = 2) const {
     return Log(verbose ? LogLevel::debug : LogLevel::info, log_format, fd);

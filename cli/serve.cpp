@@ -6,6 +6,7 @@
 
 #include "backends/open.hpp"
 #include "cli/commands.hpp"
+#include "cli/config_defaults.hpp"
 #include "cli/listen.hpp"
 #include "cli/notify.hpp"
 #include "cli/signals.hpp"
@@ -121,9 +122,11 @@ class Session {
 int run_serve(const ServeCommand& command, const CommonOptions& common) {
   Log log = common.log();
   TerminationSignals signals;
-  const BackendSpec spec = backend_from(command.backend, common, log);
+  const Config config = config_of(common, log);
+  const BackendSpec spec = backend_from(command.backend, config, common, log);
   OpenOptions open;
   open.read_only = command.read_only;
+  open.tls = with_defaults(TlsOptions(), spec.form, config.tls);
   const auto backend = open_backend(spec, open, log);
 
   std::optional<TlsCredentials> tls;

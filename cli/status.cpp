@@ -19,8 +19,7 @@ namespace {
 
 constexpr int redraw_milliseconds = 1000;
 
-DeviceStatus ask_status(const RunFolder& folder, const std::string& target) {
-  const KnownDevice known = look_up(folder, target);
+DeviceStatus ask_status(const RunFolder& folder, const KnownDevice& known) {
   if (!known.engine_lives) {
     throw Failure(FailureKind::failed, "the engine of " + known.record.device() +
                                            " has died; `nbdring detach " + known.record.device() +
@@ -52,7 +51,7 @@ bool wait_for_end(const TerminationSignals& signals) {
   return ::poll(&set, 1, redraw_milliseconds) > 0;
 }
 
-int watch(const RunFolder& folder, const std::string& target) {
+int watch(const RunFolder& folder, const StatusCommand& command, const CommonOptions& common) {
   if (::isatty(STDOUT_FILENO) == 0) {
     throw Failure(FailureKind::usage,
                   "--watch draws on a terminal, which standard output is not; "
@@ -60,11 +59,13 @@ int watch(const RunFolder& folder, const std::string& target) {
   }
   const TerminationSignals signals;
   print("\033[2J");
-  DeviceStatus before = ask_status(folder, target);
+  // What an alias stands for may change, what is watched does not.
+  const std::string id = look_up(folder, command.target, common).record.id;
+  DeviceStatus before = ask_status(folder, look_up(folder, id, common));
   auto asked = std::chrono::steady_clock::now();
   draw(status_table(before, Earlier{before, 0}));
   while (!wait_for_end(signals)) {
-    const DeviceStatus status = ask_status(folder, target);
+    const DeviceStatus status = ask_status(folder, look_up(folder, id, common));
     const auto now = std::chrono::steady_clock::now();
     const std::chrono::duration<double> passed = now - asked;
     draw(status_table(status, Earlier{before, passed.count()}));
@@ -76,10 +77,10 @@ int watch(const RunFolder& folder, const std::string& target) {
 
 }  // namespace
 
-int run_status(const StatusCommand& command, const CommonOptions&) {
+int run_status(const StatusCommand& command, const CommonOptions& common) {
   const RunFolder folder;
-  if (command.watch) return watch(folder, command.target);
-  const DeviceStatus status = ask_status(folder, command.target);
+  if (command.watch) return watch(folder, command, common);
+  const DeviceStatus status = ask_status(folder, look_up(folder, command.target, common));
   switch (command.form) {
     case StatusForm::table:
       print(status_table(status));

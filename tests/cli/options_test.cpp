@@ -70,6 +70,8 @@ INSTANTIATE_TEST_SUITE_P(
         Refused{"attach x --name a/b", "'a/b' is not a name"},
         Refused{"attach x --name=", "--name takes one value"},
         Refused{"attach x --json", "'--json' is not understood"},
+        Refused{"list --config x", "'--config' is not understood"},
+        Refused{"attach x --config", "--config takes one value"},
         Refused{"detach", "no DEVICE given"}, Refused{"detach 3 --all", "exclude each other"},
         Refused{"list extra", "'extra' is not understood"}, Refused{"status", "no DEVICE given"},
         Refused{"status 3 --json --watch", "exclude each other"},
@@ -138,6 +140,11 @@ TEST(Options, CommonOptionsStandBeforeOrBehindTheCommand) {
   EXPECT_EQ(parse("--log-format json list").common.log_format, LogFormat::json);
   EXPECT_TRUE(parse("attach x --strict").common.strict);
   EXPECT_FALSE(parse("attach x").common.strict);
+  for (const char* command : {"attach x", "serve x", "info x", "detach x", "status x"}) {
+    const std::string line = std::string(command) + " --config F";
+    EXPECT_EQ(parse(line).common.config, "F");
+    EXPECT_FALSE(parse(command).common.config.has_value());
+  }
 }
 
 TEST(Options, HelpAndVersionAreTextsToShow) {

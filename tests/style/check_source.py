@@ -36,6 +36,7 @@ ONE_USER = {
     'netlink/': 'kernel/netlink',
     'gnutls/': 'client/transport/tls',
     'CLI/': 'cli/options',
+    'toml++/': 'cli/config',
 }
 NOTE = re.compile(r'\b(' + '|'.join(['TO' + 'DO', 'FIX' + 'ME', 'X' + 'XX', 'HA' + 'CK']) + r')\b')
 INCLUDE = re.compile(r'^#include ([<"])([^>"]+)[>"]')
