@@ -192,7 +192,9 @@ TEST(Connection, ErrorsAreAnswers) {
   const std::vector<std::pair<std::uint32_t, int>> errors{
       {nbd::eperm, EPERM},   {nbd::eio, EIO},         {nbd::enomem, ENOMEM}, {nbd::einval, EINVAL},
       {nbd::enospc, ENOSPC}, {nbd::enotsup, ENOTSUP}, {4711, EINVAL}};
-  for (const auto& [wire, expected] : errors) {
+  for (const auto& pair : errors) {
+    const std::uint32_t wire = pair.first;
+    const int expected = pair.second;
     for (const bool chunk : {false, true}) {
       Connected connected;
       connected.transmission.structured_replies = chunk;
