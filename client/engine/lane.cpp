@@ -210,6 +210,10 @@ Task<bool> Lane::refuse(const Refusal& refusal) {
 }
 
 Task<void> Lane::wait_readable(bool in_message) {
+  if (receives_ >= receives_per_turn) {
+    // A stream that holds bytes itself would not wait, nor let the loop have its turn.
+    co_await loop_.sleep(Clock::duration::zero());
+  }
   std::optional<StreamDeadline> deadline;
   if (in_message && options_.stall_deadline > Clock::duration::zero()) {
     deadline.emplace(loop_, options_.stall_deadline, stream_);

@@ -41,7 +41,7 @@ struct TlsSettings {
 struct TlsReport {
   std::string version;   // "TLS1.3"
   std::string cipher;    // "AES-128-GCM"
-  std::string exchange;  // "ECDHE-PSK", "ECDHE-RSA"
+  std::string exchange;  // "ECDHE-PSK"; with certificates "ECDHE", in TLS 1.2 "ECDHE-RSA"
   std::string peer;      // the PSK's user, or the certificate's subject; empty: anonymous
 };
 
@@ -101,6 +101,7 @@ class TlsStream final : public Stream {
   FramePool& frames() { return loop_.frames(); }
 
  private:
+  void send_alert(int result);
   Task<bool> send_handshake();
 
   Loop& loop_;

@@ -189,6 +189,7 @@ void TlsCredentials::State::load_own_certificate() {
   }
   check_dates(facts.front(), certificate_path);
   own_subject = facts.front().subject;
+  own_issuer = facts.front().issuer;
   const gnutls_datum_t certificate_data = datum_of(certificate);
   const gnutls_datum_t key_data = datum_of(key.content.text());
   const int result = gnutls_certificate_set_x509_key_mem2(
@@ -221,6 +222,11 @@ void TlsCredentials::State::set_priority() {
     return;
   }
   priority = nullptr;
+  if (result == GNUTLS_E_NO_PRIORITIES_WERE_SET) {
+    refuse(FailureKind::usage, "tls-priority '" + printable(settings.priority) +
+                                   "' leaves no version of TLS or no cipher to agree on; leave it "
+                                   "out, or start it with NORMAL");
+  }
   const std::size_t place =
       error_at == nullptr ? 0 : static_cast<std::size_t>(error_at - text.c_str());
   const std::string rest = place < settings.priority.size() ? settings.priority.substr(place) : "";
@@ -230,20 +236,14 @@ void TlsCredentials::State::set_priority() {
              "; see `gnutls-cli --list` and \"Priority strings\" in GnuTLS's manual");
 }
 
-// A priority can be well-formed and leave nothing to agree on; the handshake would only say that
-// there was no common cipher.
+// A priority can be well-formed and leave nothing that a pre-shared key could be used with; the
+// handshake would only say that the other side closed.
 void TlsCredentials::State::check_ciphers() const {
   const unsigned* list = nullptr;
-  const std::string name = "tls-priority '" + printable(settings.priority) + "'";
   const int versions = gnutls_priority_protocol_list(priority, &list);
   bool only_13 = true;
   for (int i = 0; i < versions; ++i) only_13 = only_13 && list[i] == GNUTLS_TLS1_3;
   const int ciphers = gnutls_priority_cipher_list(priority, &list);
-  if (versions <= 0 || ciphers <= 0) {
-    refuse(FailureKind::usage, name + " excludes every " +
-                                   (versions <= 0 ? "version of TLS" : "cipher") +
-                                   "; leave it out, or start it with NORMAL");
-  }
   bool has_sha256 = false;
   for (int i = 0; i < ciphers; ++i) {
     has_sha256 = has_sha256 || list[i] == GNUTLS_CIPHER_AES_128_GCM ||
@@ -252,8 +252,8 @@ void TlsCredentials::State::check_ciphers() const {
   }
   if (uses_psk && !uses_certificates && only_13 && !has_sha256) {
     refuse(FailureKind::usage,
-           name +
-               " leaves no cipher for a pre-shared key in TLS 1.3, which needs one that goes "
+           "tls-priority '" + printable(settings.priority) +
+               "' leaves no cipher for a pre-shared key in TLS 1.3, which needs one that goes "
                "with SHA-256; add +AES-128-GCM or +CHACHA20-POLY1305");
   }
 }

@@ -57,6 +57,10 @@ std::string alert_text(const TlsTransport& transport) {
   const gnutls_alert_description_t alert = gnutls_alert_get(transport.session());
   const std::string who = peer(keys);
   const std::string said = " (\"" + words_of(alert) + "\")";
+  if (alert == GNUTLS_A_CERTIFICATE_REQUIRED && !keys.own_subject.empty()) {
+    return who + " demands a certificate of a CA that it trusts" + said + "; ours, " +
+           keys.own_subject + ", is signed by " + keys.own_issuer;
+  }
   if (alert == GNUTLS_A_CERTIFICATE_REQUIRED ||
       (is_about_our_certificate(alert) && keys.own_subject.empty() && keys.is_client() &&
        !keys.uses_psk)) {
@@ -73,7 +77,7 @@ std::string alert_text(const TlsTransport& transport) {
   if (keys.uses_psk && keys.is_client() &&
       (alert == GNUTLS_A_UNKNOWN_PSK_IDENTITY || alert == GNUTLS_A_DECRYPT_ERROR ||
        alert == GNUTLS_A_ILLEGAL_PARAMETER || alert == GNUTLS_A_BAD_RECORD_MAC ||
-       alert == GNUTLS_A_INSUFFICIENT_SECURITY)) {
+       alert == GNUTLS_A_INTERNAL_ERROR || alert == GNUTLS_A_INSUFFICIENT_SECURITY)) {
     return who + " ended the PSK handshake" + said + ": " + unknown_psk(transport);
   }
   if (alert == GNUTLS_A_HANDSHAKE_FAILURE || alert == GNUTLS_A_INSUFFICIENT_SECURITY ||
@@ -181,7 +185,9 @@ Failure handshake_failure(const TlsTransport& transport, int result) {
     case GNUTLS_E_CERTIFICATE_REQUIRED:
       return refused(peer(keys) + " showed no certificate");
     case GNUTLS_E_INSUFFICIENT_CREDENTIALS:
-      if (!keys.is_client()) return refused("no key for it: " + unknown_psk(transport));
+      if (transport.has_unknown_psk()) {
+        return refused("the client is not known: " + unknown_psk(transport));
+      }
       return refused(keys.uses_psk ? "the server wants certificates, not a pre-shared key: use "
                                      "tls-certificates"
                                    : "the server wants a pre-shared key, not certificates: use "
@@ -192,7 +198,7 @@ Failure handshake_failure(const TlsTransport& transport, int result) {
       return refused(peer(keys) +
                      " has no version of TLS, cipher or key exchange in common with us");
     default:
-      if (!keys.is_client() && keys.uses_psk && !transport.peers_psk_user().empty()) {
+      if (transport.has_unknown_psk()) {
         return refused("the client is not known, or has the wrong key: " + unknown_psk(transport));
       }
       return refused("TLS with " + peer(keys) + " failed: " + gnutls_strerror(result));
@@ -208,6 +214,7 @@ void check_agreement(const TlsTransport& transport) {
     if (exchange == GNUTLS_KX_ECDHE_PSK || exchange == GNUTLS_KX_DHE_PSK) return;
   } else if (known_by == GNUTLS_CRD_CERTIFICATE && keys.uses_certificates) {
     if (exchange == GNUTLS_KX_ECDHE_RSA || exchange == GNUTLS_KX_ECDHE_ECDSA) return;
+    if (exchange == GNUTLS_KX_DHE_RSA) return;  // TLS 1.3 with a group that is not of a curve
   } else {
     throw refused(peer(keys) + " did not prove that it has the pre-shared key");
   }
@@ -228,6 +235,8 @@ TlsReport report_of(const TlsTransport& transport) {
     unsigned count = 0;
     const gnutls_datum_t* list = gnutls_certificate_get_peers(session, &count);
     if (list != nullptr && count > 0) report.peer = facts_of_der(list[0]).subject;
+    // In TLS 1.3 the exchange says nothing of the certificate: GnuTLS would name RSA always.
+    if (report.version == "TLS1.3") report.exchange.resize(report.exchange.find('-'));
   }
   return report;
 }

@@ -29,6 +29,7 @@ struct TlsCredentials::State {
   std::unique_ptr<PskFile> psk;
   std::string psk_user;     // the client's
   std::string own_subject;  // of our own certificate; empty: we have none
+  std::string own_issuer;
   std::string trust;        // where the CAs come from: the file's path or "this system"
   std::string revocations;  // the path of the revocation list; empty: there is none
 

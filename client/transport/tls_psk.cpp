@@ -53,12 +53,12 @@ std::optional<SecretBytes> decode_hex(std::string_view digits) {
 }
 
 PskFile::PskFile(const std::string& path) : path_(path), file_(read_secret_file(path)) {
-  check_lines();
+  check_lines(file_);
 }
 
 // A key is never quoted: the line's number is enough.
-void PskFile::check_lines() const {
-  std::string_view text = file_.content.text();
+void PskFile::check_lines(const SecretFile& file) const {
+  std::string_view text = file.content.text();
   std::size_t keys = 0;
   for (std::size_t number = 1; !text.empty(); ++number) {
     const std::string_view line = take_line(text);
@@ -89,8 +89,9 @@ void PskFile::read_again() {
   // From here on the old keys count no more, also when the new file turns out to be none.
   file_.content = SecretBytes();
   file_.version = {};
-  file_ = read_secret_file(path_);
-  check_lines();
+  SecretFile file = read_secret_file(path_);
+  check_lines(file);
+  file_ = std::move(file);
 }
 
 std::optional<SecretBytes> PskFile::key_of(std::string_view user) {

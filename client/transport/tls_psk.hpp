@@ -34,7 +34,7 @@ class PskFile {
 
  private:
   void read_again();
-  void check_lines() const;
+  void check_lines(const SecretFile& file) const;
 
   std::string path_;
   std::mutex reading_;  // guards what follows

@@ -23,8 +23,7 @@ Task<void> TlsStream::shake_hands() {
     result = gnutls_handshake(transport_->session());
     const bool goes_on = result == GNUTLS_E_AGAIN || result == GNUTLS_E_INTERRUPTED;
     const bool is_fatal = !goes_on && gnutls_error_is_fatal(result) != 0;
-    // The alert tells the peer why, so that its user need not guess.
-    if (is_fatal) gnutls_alert_send_appropriate(transport_->session(), result);
+    if (is_fatal) send_alert(result);
     const bool needs_peer = goes_on && gnutls_record_get_direction(transport_->session()) == 0;
     is_open = co_await send_handshake();
     if (is_fatal) break;
@@ -35,6 +34,16 @@ Task<void> TlsStream::shake_hands() {
   if (result != GNUTLS_E_SUCCESS || !is_open) throw handshake_failure(*transport_, result);
   check_agreement(*transport_);
   has_shaken_hands_ = true;
+}
+
+// Tells the peer why, so that its user need not guess. An unknown PSK user is told the same as one
+// with a wrong key: users cannot be found out by trying.
+void TlsStream::send_alert(int result) {
+  if (transport_->has_unknown_psk()) {
+    gnutls_alert_send(transport_->session(), GNUTLS_AL_FATAL, GNUTLS_A_DECRYPT_ERROR);
+  } else {
+    gnutls_alert_send_appropriate(transport_->session(), result);
+  }
 }
 
 // Sends what GnuTLS has written. False when the lower stream takes no more.

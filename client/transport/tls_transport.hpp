@@ -90,6 +90,8 @@ class TlsTransport {
   void note_psk_user(std::string_view user);
   const std::string& key_failure() const { return key_failure_; }
   const std::string& peers_psk_user() const { return peers_psk_user_; }
+  /// A client named a PSK user, and the handshake has not ended well.
+  bool has_unknown_psk() const { return !keys_.is_client() && !peers_psk_user_.empty(); }
   bool is_no_tls() const { return is_no_tls_; }
   int lower_error() const { return lower_error_; }
 
