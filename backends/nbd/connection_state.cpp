@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <utility>
 
 #include "client/runtime/error.hpp"
 
@@ -23,9 +24,8 @@ constexpr std::size_t large_read = 16 * 1024;
 constexpr unsigned index_bits = 16;  // of a cookie
 constexpr std::uint64_t index_mask = (1U << index_bits) - 1;
 
-constexpr int ticks_per_deadline = 8;
 constexpr std::uint64_t deadlines_max = 16;
-constexpr std::uint64_t moving_bytes = 64 * 1024;  // in a tick: the server is busy
+constexpr std::uint64_t moving_bytes = 512 * 1024;  // in a deadline: the server is busy
 
 ConnectionSlot& slot_of(AwaitedReply& reply) { return static_cast<ConnectionSlot&>(reply); }
 
@@ -308,8 +308,8 @@ void Connection::State::announce_loss() {
 void Connection::State::tick() {
   ++ticks_;
   const std::uint64_t moved = queue_.sent_bytes() + received_bytes_;
-  const bool moving = moved - moved_at_tick_ >= moving_bytes;
-  moved_at_tick_ = moved;
+  std::uint64_t& moved_before = moved_at_tick_[ticks_ % ticks_per_deadline];
+  const bool moving = moved - std::exchange(moved_before, moved) >= moving_bytes;
   for (const ConnectionSlot& slot : slots_) {
     if (!slot.is_in_flight || !has_stalled(slot, moving)) continue;
     lose("no answer for " + duration_text(options_.request_deadline));

@@ -131,9 +131,10 @@ struct Connection::State final : private TurnEnd, private AwaitedReplies {
   bool may_receive_ = false;          // there may be more without waiting
   Event receive_ended_;
 
+  static constexpr int ticks_per_deadline = 8;
   std::optional<Due> watchdog_;
   std::uint64_t ticks_ = 0;
-  std::uint64_t moved_at_tick_ = 0;  // bytes both ways, at the last tick
+  std::array<std::uint64_t, ticks_per_deadline> moved_at_tick_{};  // bytes both ways, by then
   std::optional<Due> announcement_;
   Event announced_;
   std::optional<Due> patience_;  // of end()

@@ -243,17 +243,17 @@ TEST(ConnectionLoss, DripsAreNoProgressForOthersForEver) {
 
 TEST(ConnectionLoss, ASlowServerThatMovesIsWaitedFor) {
   Connected connected;
-  connected.options.request_deadline = milliseconds(160);
+  connected.options.request_deadline = milliseconds(400);
   const auto script = [](ServerEnd& server) {
     std::vector<SeenRequest> seen;
     for (int i = 0; i < 8; ++i) seen.push_back(server.request());
-    for (const SeenRequest& request : seen) {  // 800 ms in all, the last one waits for most of it
+    for (const SeenRequest& request : seen) {  // 2 s in all, the last one waits for most of it
       const Bytes bytes = simple_reply(request.cookie, 0, Bytes(1 << 20));
       for (std::size_t at = 0; at < bytes.size(); at += 1 << 17) {
         const std::size_t end = std::min<std::size_t>(bytes.size(), at + (1 << 17));
         server.send(Bytes(bytes.begin() + static_cast<std::ptrdiff_t>(at),
                           bytes.begin() + static_cast<std::ptrdiff_t>(end)));
-        std::this_thread::sleep_for(milliseconds(10));
+        std::this_thread::sleep_for(milliseconds(30));
       }
     }
     server.request();

@@ -34,6 +34,8 @@ struct StrictServer {
       chunks.extended = transmission.extended_headers;
       chunks.offset = request.offset;
       const std::uint32_t error = carry_out(request);
+      request.payload.clear();
+      seen.push_back(request);  // before the reply: after it the test looks
       if (error != 0) {
         server.send(chunks.error(request.cookie, error));
       } else if (request.command == nbd::cmd_read) {
@@ -46,8 +48,6 @@ struct StrictServer {
       } else {
         server.send(chunks.none(request.cookie));
       }
-      request.payload.clear();
-      seen.push_back(std::move(request));
     }
   }
 
