@@ -35,6 +35,10 @@ constexpr std::chrono::milliseconds other_attach_wait{90'000};
 static_assert(other_attach_wait > connect_wait, "it may need all of its own time");
 constexpr std::uint32_t block_size_max = 4096;
 constexpr std::chrono::seconds wait_default{30};  // --timeout and --recovery-window
+// The driver gives a request of a remote backend up only when the backend should long have done so:
+// its requests wait for the server, and a connection that the driver shoots for that is lost.
+constexpr std::chrono::seconds after_window{60};
+constexpr std::chrono::seconds for_ever{86'400};
 
 /// What the user asked for, with everything filled in.
 struct Wanted {
@@ -112,13 +116,30 @@ std::optional<std::string> attached_already(const Wanted& wanted, const RunFolde
 
 unsigned connections_here() { return std::clamp(std::thread::hardware_concurrency(), 1U, 4U); }
 
+std::chrono::seconds timeout_of(const Wanted& wanted) {
+  if (wanted.command.timeout) return *wanted.command.timeout;
+  if (!can_go_away(wanted.spec.form)) return wait_default;
+  const auto& window = wanted.command.recovery_window;
+  return window ? *window + after_window : for_ever;
+}
+
+OpenOptions open_options(const Wanted& wanted) {
+  OpenOptions options;
+  options.read_only = wanted.read_only;
+  options.tls = wanted.command.tls;
+  options.lanes = wanted.command.connections.value_or(connections_here());
+  if (wanted.command.recovery_window) options.recovery_window = *wanted.command.recovery_window;
+  options.io_flusher = true;
+  return options;
+}
+
 AttachOptions attach_options(const Wanted& wanted, const Export& about) {
   AttachOptions options;
   options.index = wanted.command.index;
   options.connections = wanted.command.connections.value_or(connections_here());
   options.block_size = wanted.command.block_size.value_or(
       std::clamp(about.block_size.minimum, std::uint32_t{512}, block_size_max));
-  options.timeout = wanted.command.timeout.value_or(wait_default);
+  options.timeout = timeout_of(wanted);
   options.recovery_window = wanted.command.recovery_window.value_or(wait_default);
   options.identifier = wanted.id;
   ENSURE(options.connections > 0 && options.timeout.count() > 0);
@@ -187,9 +208,7 @@ std::unique_ptr<Front> connect_front(Backend& backend, const AttachOptions& opti
 void serve_device(const Wanted& wanted, const RunFolder& folder, IdentityLocks locks, Log& log,
                   Announcer& announcer) {
   TerminationSignals signals;
-  OpenOptions open;
-  open.read_only = wanted.read_only;
-  const auto backend = open_backend(wanted.spec, open, log);
+  const auto backend = open_backend(wanted.spec, open_options(wanted), log);
   const Export& about = backend->about();
 
   Loop loop;
@@ -202,8 +221,8 @@ void serve_device(const Wanted& wanted, const RunFolder& folder, IdentityLocks l
   locks.clear();
   announcer.ready(record.device(), folder.log_path(record.index));
   log.info("attached", {{"device", record.device()}, {"backend", record.backend}});
-  DeviceSession session({loop, front->device, front->attachment, record, record_file, signals, log,
-                         control.fd(), !wanted.command.foreground});
+  DeviceSession session({loop, *backend, front->device, front->attachment, record, record_file,
+                         signals, log, control.fd(), !wanted.command.foreground});
   loop.run(session.run());
   log.info("ended", {{"device", record.device()}, {"backend", record.backend}});
 }

@@ -10,6 +10,7 @@
 
 #include "cli/commands.hpp"
 #include "cli/control.hpp"
+#include "cli/device_status.hpp"
 #include "cli/in_use.hpp"
 #include "cli/lookup.hpp"
 #include "cli/state.hpp"
@@ -52,7 +53,25 @@ void flush_device(const std::string& device, std::chrono::seconds wait) {
   }
 }
 
-void flush_as_wanted(const std::string& device, bool force, Log& log) {
+// What holds the bytes is away: nothing can be written out, and trying would only wait for it.
+std::string away_text(const DeviceRecord& record, const RunFolder& folder) {
+  ControlConnection engine(folder.socket_path(record.index));
+  const ControlRequest question{ControlRequest::Command::status, false};
+  const auto status = status_from_json(engine.ask(question, Deadline::in(engine_wait)).body);
+  if (!status || status->remote.state.empty() || status->remote.state == "serving") return "";
+  const BackendHealth& remote = status->remote;
+  return remote.endpoint + " is away (" + remote.last_reason +
+         "): " + std::to_string(remote.volatile_writes) + " acknowledged writes are not flushed";
+}
+
+void flush_as_wanted(const DeviceRecord& record, const RunFolder& folder, bool force, Log& log) {
+  const std::string device = record.device();
+  const std::string away = away_text(record, folder);
+  if (!away.empty() && !force) {
+    throw Failure(FailureKind::failed, "cannot write " + device + " out: " + away +
+                                           "; wait for it, or detach with --force and lose them");
+  }
+  if (!away.empty()) return log.warning("what " + device + " had not written is lost: " + away);
   if (!force) return flush_device(device, flush_wait);
   try {
     flush_device(device, forced_flush_wait);
@@ -93,7 +112,7 @@ void detach_one(const KnownDevice& known, const RunFolder& folder, bool force, L
     if (!users.empty()) throw Failure(FailureKind::busy, in_use_text(record.device(), users));
   }
   if (!known.engine_lives) return clean_up_after(record, folder, log);
-  flush_as_wanted(record.device(), force, log);
+  flush_as_wanted(record, folder, force, log);
   ask_engine(record, folder, force, log);
 }
 

@@ -98,7 +98,9 @@ ControlReply DeviceSession::status() const {
   for (std::size_t i = 0; i < parts_.device.lanes(); ++i) {
     lanes.push_back(&parts_.device.stats(i));
   }
-  return {0, "", to_json(collect_status(parts_.record, lanes, std::time(nullptr)))};
+  const DeviceStatus status =
+      collect_status(parts_.record, lanes, std::time(nullptr), parts_.backend.health());
+  return {0, "", to_json(status)};
 }
 
 ControlReply DeviceSession::detach(bool force) {
@@ -112,9 +114,20 @@ ControlReply DeviceSession::detach(bool force) {
       return {static_cast<int>(FailureKind::busy), in_use_text(device, users), ""};
     }
   }
+  const BackendHealth health = parts_.backend.health();
+  const bool is_away = !health.state.empty() && health.state != "serving";
+  if (!force && is_away && health.volatile_writes > 0) {
+    return {static_cast<int>(FailureKind::failed),
+            device + " is not detached: " + health.endpoint + " is away, and " +
+                std::to_string(health.volatile_writes) + " acknowledged writes wait for it",
+            ""};
+  }
   detached_ = true;
   notify_stopping();
+  // What waits for a server that is away holds the driver's connections full.
+  if (is_away) parts_.backend.abandon();
   if (parts_.attachment.disconnect(disconnect_wait / 2)) return {};
+  parts_.backend.abandon();
   // Where the backend hangs the driver waits for room in the lanes' sockets; without them it lets
   // go.
   parts_.device.stop();

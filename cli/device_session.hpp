@@ -11,6 +11,7 @@
 #include "cli/control.hpp"
 #include "cli/signals.hpp"
 #include "cli/state.hpp"
+#include "client/engine/backend.hpp"
 #include "client/engine/device.hpp"
 #include "client/runtime/log.hpp"
 #include "client/runtime/loop.hpp"
@@ -22,6 +23,7 @@ namespace nbdring {
 /// What a session looks after. Everything outlives it.
 struct SessionParts {
   Loop& loop;
+  Backend& backend;
   Device& device;
   Attachment& attachment;
   const DeviceRecord& record;

@@ -60,11 +60,13 @@ std::string state_of(const std::vector<const LaneStats*>& lanes) {
 }  // namespace
 
 DeviceStatus collect_status(const DeviceRecord& record, const std::vector<const LaneStats*>& lanes,
-                            std::int64_t now) {
+                            std::int64_t now, const BackendHealth& remote) {
   ENSURE(!lanes.empty());
   DeviceStatus status;
   status.record = record;
   status.state = state_of(lanes);
+  status.remote = remote;
+  if (status.state == "serving" && !remote.state.empty()) status.state = remote.state;
   status.uptime = static_cast<std::uint64_t>(std::max<std::int64_t>(0, now - record.started));
   for (const LaneStats* lane : lanes) {
     status.lanes.push_back(status_of({lane}, name_of(lane->state.load())));

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "cli/state.hpp"
+#include "client/engine/backend_health.hpp"
 #include "client/engine/stats.hpp"
 
 namespace nbdring {
@@ -50,16 +51,18 @@ struct LaneStatus {
 
 struct DeviceStatus {
   DeviceRecord record;
-  std::string state;         // "serving"; "degraded" when a lane has ended; "ended"
+  /// "serving"; "degraded" when a lane has ended; "ended"; a remote's "recovering" or "failed"
+  std::string state;
   std::uint64_t uptime = 0;  // seconds
   std::vector<LaneStatus> lanes;
-  LaneStatus total;  // over the lanes; its state is the device's
+  LaneStatus total;      // over the lanes; its state is the device's
+  BackendHealth remote;  // its state is empty where the backend is none
   friend bool operator==(const DeviceStatus&, const DeviceStatus&) = default;
 };
 
 /// From the counters of the lanes. now: seconds since 1970.
 DeviceStatus collect_status(const DeviceRecord& record, const std::vector<const LaneStats*>& lanes,
-                            std::int64_t now);
+                            std::int64_t now, const BackendHealth& remote = {});
 
 std::string to_json(const DeviceStatus& status);
 /// Nothing where the text is not what to_json() writes.

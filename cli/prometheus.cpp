@@ -75,6 +75,26 @@ void latencies(Exposition& out, const DeviceStatus& status) {
   }
 }
 
+void remote_metrics(Exposition& out, const BackendHealth& remote) {
+  out.metric("remote_serving", "gauge", "1 while the remote server is there.");
+  out.sample("endpoint=\"" + escaped(remote.endpoint) + "\"",
+             remote.state == "serving" ? "1" : "0");
+  const auto one = [&out](const char* name, const char* type, const char* help,
+                          std::uint64_t value) {
+    out.metric(name, type, help);
+    out.sample("", std::to_string(value));
+  };
+  one("remote_reconnects_total", "counter", "How often the remote was lost and came back.",
+      remote.reconnects);
+  one("remote_replayed_writes_total", "counter", "Acknowledged writes that were written again.",
+      remote.replayed_writes);
+  one("remote_replayed_bytes_total", "counter", "Bytes of these.", remote.replayed_bytes);
+  one("remote_volatile_bytes", "gauge",
+      "Bytes that are acknowledged and not known to be on the remote's stable storage.",
+      remote.volatile_bytes);
+  one("remote_lost_writes", "gauge", "Acknowledged writes that were given up.", remote.lost_writes);
+}
+
 }  // namespace
 
 std::string status_prometheus(const DeviceStatus& status) {
@@ -109,6 +129,7 @@ std::string status_prometheus(const DeviceStatus& status) {
   out.metric("latency_seconds", "gauge",
              "Percentiles since the device was attached, from arrival to the reply's last byte.");
   latencies(out, status);
+  if (!status.remote.state.empty()) remote_metrics(out, status.remote);
   return out.take();
 }
 

@@ -33,6 +33,27 @@ std::string latency_cell(const CommandStatus& command, std::uint64_t latency) {
   return command.requests == 0 ? "-" : latency_text(latency);
 }
 
+std::string stall_text(std::chrono::milliseconds stall) {
+  return latency_text(static_cast<std::uint64_t>(stall.count()) * 1'000'000);
+}
+
+std::string remote_of(const BackendHealth& remote) {
+  if (remote.state.empty()) return "";
+  std::string text = "remote   " + shown(remote.endpoint) + "  " + remote.state;
+  if (remote.state != "serving") text += " for " + stall_text(remote.since);
+  text += "  " + (remote.tls.empty() ? "not encrypted" : shown(remote.tls)) + "\n";
+  text += "         " + bytes_text(remote.volatile_bytes) + " not flushed  reconnects " +
+          std::to_string(remote.reconnects);
+  if (remote.reconnects > 0) {
+    text += "  written again " + std::to_string(remote.replayed_writes) + " (" +
+            bytes_text(remote.replayed_bytes) + ")  longest stall " +
+            stall_text(remote.longest_stall);
+  }
+  if (remote.lost_writes > 0) text += "  given up " + std::to_string(remote.lost_writes);
+  if (!remote.last_reason.empty()) text += "\n         last lost: " + shown(remote.last_reason);
+  return text + "\n";
+}
+
 std::string head_of(const DeviceStatus& status) {
   const DeviceRecord& record = status.record;
   std::string text = record.device() + "  " + status.state + "  " + bytes_text(record.size) +
@@ -41,7 +62,7 @@ std::string head_of(const DeviceStatus& status) {
   if (!record.name.empty()) text += "name     " + shown(record.name) + "\n";
   text += "backend  " + shown(record.backend) + "\n";
   if (record.id != record.backend) text += "id       " + shown(record.id) + "\n";
-  return text;
+  return text + remote_of(status.remote);
 }
 
 std::string command_table(const DeviceStatus& status) {

@@ -18,6 +18,10 @@
 namespace nbdring {
 namespace {
 
+// Of a remote backend's journal each client gets a part, as it uses it: more clients than this
+// take more memory.
+constexpr unsigned journal_shares = 8;
+
 /// Every socket of this server: those that listen, and those that are connected to a client
 /// already.
 struct Sockets {
@@ -127,6 +131,7 @@ int run_serve(const ServeCommand& command, const CommonOptions& common) {
   OpenOptions open;
   open.read_only = command.read_only;
   open.tls = with_defaults(TlsOptions(), spec.form, config.tls);
+  open.lanes = journal_shares;
   const auto backend = open_backend(spec, open, log);
 
   std::optional<TlsCredentials> tls;

@@ -32,6 +32,41 @@ Json json_of(const LaneStatus& lane) {
   return json;
 }
 
+Json json_of(const BackendHealth& remote) {
+  Json json;
+  json["state"] = remote.state;
+  json["since_ms"] = remote.since.count();
+  json["reconnects"] = remote.reconnects;
+  json["replayed_writes"] = remote.replayed_writes;
+  json["replayed_bytes"] = remote.replayed_bytes;
+  json["volatile_writes"] = remote.volatile_writes;
+  json["volatile_bytes"] = remote.volatile_bytes;
+  json["lost_writes"] = remote.lost_writes;
+  json["longest_stall_ms"] = remote.longest_stall.count();
+  json["last_reason"] = remote.last_reason;
+  json["endpoint"] = remote.endpoint;
+  json["tls"] = remote.tls;
+  return json;
+}
+
+BackendHealth remote_from(const Json& json) {
+  using std::chrono::milliseconds;
+  BackendHealth remote;
+  remote.state = json.at("state").get<std::string>();
+  remote.since = milliseconds(json.at("since_ms").get<std::int64_t>());
+  remote.reconnects = json.at("reconnects").get<std::uint64_t>();
+  remote.replayed_writes = json.at("replayed_writes").get<std::uint64_t>();
+  remote.replayed_bytes = json.at("replayed_bytes").get<std::uint64_t>();
+  remote.volatile_writes = json.at("volatile_writes").get<std::uint64_t>();
+  remote.volatile_bytes = json.at("volatile_bytes").get<std::uint64_t>();
+  remote.lost_writes = json.at("lost_writes").get<std::uint64_t>();
+  remote.longest_stall = milliseconds(json.at("longest_stall_ms").get<std::int64_t>());
+  remote.last_reason = json.at("last_reason").get<std::string>();
+  remote.endpoint = json.at("endpoint").get<std::string>();
+  remote.tls = json.at("tls").get<std::string>();
+  return remote;
+}
+
 CommandStatus command_from(const Json& json) {
   CommandStatus command;
   command.requests = json.at("requests").get<std::uint64_t>();
@@ -61,10 +96,12 @@ std::string to_json(const DeviceStatus& status) {
   Json json = Json::parse(to_json(status.record));
   json["state"] = status.state;
   json["uptime"] = status.uptime;
+  if (!status.remote.state.empty()) json["remote"] = json_of(status.remote);
   json["totals"] = json_of(status.total);
   json["lanes"] = Json::array();
   for (const LaneStatus& lane : status.lanes) json["lanes"].push_back(json_of(lane));
-  return json.dump();
+  // A server's words are in it, and they may be any bytes.
+  return json.dump(-1, ' ', false, Json::error_handler_t::replace);
 }
 
 std::optional<DeviceStatus> status_from_json(const std::string& text) {
@@ -77,6 +114,7 @@ std::optional<DeviceStatus> status_from_json(const std::string& text) {
     status.state = json.at("state").get<std::string>();
     status.uptime = json.at("uptime").get<std::uint64_t>();
     status.total = lane_from(json.at("totals"));
+    if (json.contains("remote")) status.remote = remote_from(json.at("remote"));
     for (const Json& lane : json.at("lanes")) status.lanes.push_back(lane_from(lane));
     return status;
   } catch (const nlohmann::json::exception&) {
