@@ -94,7 +94,9 @@ Task<void> Dialer::shake_hands(Loop& loop, Dialled& dialled, ClientHandshake& ha
   if (handshake.state() == ClientHandshake::State::failed) {
     const std::string why = has_ended && dialled.tls ? dialled.tls->why_ended() : "";
     dialled.stream().shut_down();
-    throw Failure(handshake.failure_kind(), opening_failed(why.empty() ? handshake.reason() : why));
+    // TLS that ends here is a certificate that was refused (TlsStream::why_ended()).
+    if (!why.empty()) throw Failure(FailureKind::refused, opening_failed(why));
+    throw Failure(handshake.failure_kind(), opening_failed(handshake.reason()));
   }
   warn_if_readable(handshake);
 }

@@ -3,13 +3,14 @@
 #include <arpa/inet.h>
 #include <gnutls/x509.h>
 
-#include <algorithm>
 #include <array>
+
+#include "client/protocol/handshake_text.hpp"
 
 namespace nbdring {
 namespace {
 
-constexpr std::size_t text_bytes_max = 256;
+constexpr std::size_t name_bytes_max = 256;
 constexpr unsigned names_max = 8;  // more are not worth a line of log
 
 using NameOf = int (*)(gnutls_x509_crt_t, gnutls_datum_t*, unsigned);
@@ -32,7 +33,7 @@ std::string address_text(const char* bytes, std::size_t size) {
 std::string names_of(gnutls_x509_crt_t certificate) {
   std::string names;
   for (unsigned i = 0; i < names_max; ++i) {
-    std::array<char, text_bytes_max> name{};
+    std::array<char, name_bytes_max> name{};
     std::size_t size = name.size();
     const int type =
         gnutls_x509_crt_get_subject_alt_name(certificate, i, name.data(), &size, nullptr);
@@ -86,13 +87,6 @@ std::vector<CertificateFacts> facts_of_pem(const std::string& pem) {
   }
   gnutls_free(certificates);
   return facts;
-}
-
-std::string printable(std::string_view text) {
-  std::string result(text.substr(0, text_bytes_max));
-  std::replace_if(
-      result.begin(), result.end(), [](char c) { return c < ' ' || c > '~'; }, '?');
-  return result;
 }
 
 std::string date_text(std::time_t when) {

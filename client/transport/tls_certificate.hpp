@@ -6,7 +6,6 @@
 
 #include <ctime>
 #include <string>
-#include <string_view>
 #include <vector>
 
 namespace nbdring {
@@ -22,9 +21,6 @@ struct CertificateFacts {
 CertificateFacts facts_of_der(const gnutls_datum_t& der);
 /// Of the certificates in a PEM file, in its order; empty when there is none.
 std::vector<CertificateFacts> facts_of_pem(const std::string& pem);
-
-/// At most 256 bytes, each of them printable ASCII.
-std::string printable(std::string_view text);
 
 /// "2026-11-21", UTC.
 std::string date_text(std::time_t when);

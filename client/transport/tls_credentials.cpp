@@ -4,6 +4,7 @@
 #include <array>
 #include <ctime>
 
+#include "client/protocol/handshake_text.hpp"
 #include "client/transport/tls_certificate.hpp"
 #include "client/transport/tls_keys.hpp"
 #include "client/transport/tls_priority.hpp"

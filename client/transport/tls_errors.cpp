@@ -5,6 +5,7 @@
 #include <cerrno>
 #include <ctime>
 
+#include "client/protocol/handshake_text.hpp"
 #include "client/transport/tls_certificate.hpp"
 
 namespace nbdring {
@@ -82,10 +83,10 @@ std::string alert_text(const TlsTransport& transport) {
   }
   if (alert == GNUTLS_A_HANDSHAKE_FAILURE || alert == GNUTLS_A_INSUFFICIENT_SECURITY ||
       alert == GNUTLS_A_MISSING_EXTENSION) {
-    return who + " found nothing in common with us" + said + ": " +
-           (keys.uses_psk ? "it may want certificates instead of a pre-shared key, or other ciphers"
-                          : "it may want a pre-shared key instead of certificates, or other "
-                            "ciphers");
+    return who + " found nothing in common with us" + said + ": " + "it may want " +
+           (keys.uses_psk ? "certificates instead of a pre-shared key"
+                          : "a pre-shared key instead of certificates") +
+           ", another version of TLS, or other ciphers";
   }
   return who + " ended the TLS handshake" + said;
 }
@@ -168,6 +169,7 @@ Failure handshake_failure(const TlsTransport& transport, int result) {
   if (!transport.key_failure().empty()) return refused(transport.key_failure());
   if (transport.is_no_tls()) return refused("what answered is not TLS");
   switch (result) {
+    case GNUTLS_E_AGAIN:  // the peer takes no more
     case GNUTLS_E_PREMATURE_TERMINATION:
     case GNUTLS_E_PULL_ERROR:
     case GNUTLS_E_PUSH_ERROR:

@@ -18,7 +18,7 @@ TlsStream::~TlsStream() = default;
 Task<void> TlsStream::shake_hands() {
   int result = GNUTLS_E_AGAIN;
   bool is_open = true;
-  while (is_open && result != GNUTLS_E_SUCCESS) {
+  while (result != GNUTLS_E_SUCCESS) {
     transport_->ask_again();
     result = gnutls_handshake(transport_->session());
     const bool goes_on = result == GNUTLS_E_AGAIN || result == GNUTLS_E_INTERRUPTED;
@@ -27,11 +27,14 @@ Task<void> TlsStream::shake_hands() {
     const bool needs_peer = goes_on && gnutls_record_get_direction(transport_->session()) == 0;
     is_open = co_await send_handshake();
     if (is_fatal) break;
-    if (needs_peer && is_open) {
+    // A peer that takes no more may have said why before: that is still to be received.
+    if (!is_open && !needs_peer) break;
+    if (needs_peer) {
       co_await lower_.readable();
     }
   }
-  if (result != GNUTLS_E_SUCCESS || !is_open) throw handshake_failure(*transport_, result);
+  if (result != GNUTLS_E_SUCCESS) throw handshake_failure(*transport_, result);
+  if (!is_open) throw handshake_failure(*transport_, GNUTLS_E_PREMATURE_TERMINATION);
   check_agreement(*transport_);
   has_shaken_hands_ = true;
 }

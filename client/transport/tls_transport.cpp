@@ -7,8 +7,8 @@
 #include <cerrno>
 #include <cstring>
 
+#include "client/protocol/handshake_text.hpp"
 #include "client/runtime/error.hpp"
-#include "client/transport/tls_certificate.hpp"
 
 namespace nbdring {
 namespace {
