@@ -17,8 +17,7 @@ namespace {
 constexpr std::uint64_t clients_max = 4096;
 constexpr std::uint64_t descriptor_max = 1 << 20;
 static_assert(seconds_max * 1'000'000'000 < (1ULL << 63), "a duration in nanoseconds");
-constexpr std::size_t export_name_bytes_max =
-    4096;  // NBD: the longest string that must be supported
+constexpr std::size_t export_name_bytes_max = 4096;  // NBD: the longest that must be supported
 
 // CLI11 sorts the words into these; what they mean is checked afterwards, by values.hpp.
 struct Words {
@@ -41,6 +40,9 @@ class CommandLine {
     add_serve();
     add_info();
     command("doctor");
+    for (const char* name : {"attach", "detach", "status", "serve", "info"}) {
+      option(*app_.get_subcommand(name), "--config");
+    }
   }
 
   Invocation parse(const std::vector<std::string>& arguments);
@@ -108,7 +110,6 @@ void CommandLine::add_attach() {
   option(attach, "--name");
   option(attach, "--path");
   add_tls(attach);
-  option(attach, "--config");
   flag(attach, "--strict");
 }
 
@@ -117,7 +118,6 @@ void CommandLine::add_detach() {
   option(detach, "DEVICE");
   flag(detach, "--force");
   flag(detach, "--all");
-  option(detach, "--config");
 }
 
 void CommandLine::add_list_and_status() {
@@ -127,7 +127,6 @@ void CommandLine::add_list_and_status() {
   flag(status, "--json");
   flag(status, "--prometheus");
   flag(status, "--watch");
-  option(status, "--config");
 }
 
 void CommandLine::add_serve() {
@@ -145,7 +144,6 @@ void CommandLine::add_serve() {
   flag(serve, "--tls-verify-peer");
   option(serve, "--tls-priority");
   option(serve, "--timeout");
-  option(serve, "--config");
   flag(serve, "--strict");
 }
 
@@ -154,7 +152,6 @@ void CommandLine::add_info() {
   option(info, "BACKEND");
   flag(info, "--list");
   flag(info, "--json");
-  option(info, "--config");
   add_tls(info);
   flag(info, "--strict");
 }
@@ -184,8 +181,7 @@ CommonOptions CommandLine::common() const {
   CommonOptions options;
   options.verbose = words_.flags.at("--verbose");
   options.strict = words_.flags.at("--strict");
-  const CLI::App& command = *app_.get_subcommands().front();
-  const CLI::Option* const config = command.get_option_no_throw("--config");
+  const auto* const config = app_.get_subcommands().front()->get_option_no_throw("--config");
   if (config != nullptr && !config->empty()) options.config = words_.values.at("--config");
   const std::string& format = words_.values.at("--log-format");
   if (format == "json") {
@@ -210,9 +206,7 @@ AttachCommand CommandLine::attach() const {
     }
   }
   command.foreground = words_.flags.at("--foreground");
-  if (has("--connections")) {
-    command.connections = static_cast<unsigned>(number("--connections", 1, connections_max, 0));
-  }
+  if (has("--connections")) command.connections = number("--connections", 1, connections_max, 0);
   command.read_only = words_.flags.at("--read-only");
   if (has("--block-size")) {
     command.block_size = parse_block_size("--block-size", values.at("--block-size"));

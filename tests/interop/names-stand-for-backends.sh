@@ -23,7 +23,9 @@ END
 chmod 600 "$config"
 
 # size_of ARGS…: what `nbdring info ARGS…` says
-size_of() { "$NBDRING" info --json "$@" | "$python" -c 'import json,sys; print(json.load(sys.stdin)["exports"][0]["size"])'; }
+size_of() {
+  "$NBDRING" info --json "$@" | "$python" -c 'import json,sys; print(json.load(sys.stdin)["exports"][0]["size"])'
+}
 
 expect_equal 'no alias: a file' "$(size_of --config /dev/null disk)" 1048576
 expect_equal 'the alias goes before the file' "$(size_of --config "$config" disk)" 2097152
@@ -57,7 +59,8 @@ info 2 "$work/broken.toml:1: " --config "$work/broken.toml" disk
 printf '[aliases]\n[atach]\n' >"$work/unknown.toml"
 info 2 "$work/unknown.toml:2: 'atach' is not known" --strict --config "$work/unknown.toml" disk
 "$NBDRING" info --config "$work/unknown.toml" disk 2>"$work/said" >/dev/null
-grep -qF "$work/unknown.toml:2: 'atach' is not known and is ignored" "$work/said" || fail "no warning: $(cat "$work/said")"
+grep -qF "$work/unknown.toml:2: 'atach' is not known and is ignored" "$work/said" ||
+  fail "no warning: $(cat "$work/said")"
 chmod 666 "$config"
 if ((EUID == 0)); then
   info 1 'can be written by others than root' --config "$config" disk
