@@ -29,6 +29,7 @@ Keeper::Keeper(Loop& loop, const ConnectionSource& source, Remote& remote,
 
 Task<void> Keeper::start() {
   auto dialled = co_await source_.dial(loop_);
+  presented(dialled.about);  // throws what cannot be used, while there is nothing yet to be ended
   remote_.set_identity(dialled.about, dialled.tls_report);
   if (!options_.read_only && !dialled.about.is_read_only() && !remote_.keeps_journal()) {
     log_.say(LogLevel::warning,

@@ -72,10 +72,16 @@ expect_refused 2 "ssh would take for an option" "$NBDRING" info \
   "nbd+ssh://-oProxyCommand=true/?socket=/s"
 expect_refused 2 "ssh would take for an option" "$NBDRING" info "nbd+ssh://-oX@host/?socket=/s"
 
-# ssh goes with us.
+# ssh is killed: another takes its place, and goes when we go.
 start_serve "$way&keyfile=$work/ssh/user"
-ssh_clients() { pgrep -f "ssh -F none .*$work" >/dev/null; }
-ssh_clients || fail "no ssh runs"
+ssh_clients() { pgrep -f "^ssh -F none .*$work" || true; }
+has_no_ssh() { [[ -z $(ssh_clients) ]]; }
+first=$(ssh_clients)
+[[ -n $first ]] || fail "no ssh runs"
+# shellcheck disable=SC2086  # one word each
+kill -KILL $first
+timeout 60 nbdcopy "$uri" "$work/back"
+cmp "$work/source" "$work/back"
 stop_serve
-wait_until 10 eval '! ssh_clients' || fail "ssh is left over"
+wait_until 10 has_no_ssh || fail "ssh is left over"
 pass "ssh"
