@@ -225,7 +225,8 @@ Examples:
 )";
 
 constexpr std::string_view info_help =
-    R"(Show what a server exports, without attaching it, or what a local backend is.
+    R"(Show what a server exports, without attaching it, or what a local backend is
+(which is opened read-only for it, and shown so).
 
 Usage: nbdring info BACKEND [OPTION...]
 

@@ -78,6 +78,7 @@ void ClientHandshake::stream_ended() {
 
 std::string ClientHandshake::awaited() const {
   if (part_ == Part::greeting) return "its greeting";
+  if (state_ == State::start_tls) return "the TLS handshake";
   return "the answer to " + option_name(option_);
 }
 

@@ -8,9 +8,9 @@
 // stream and goes on with tls_started(). Everything learnt before is forgotten then.
 //
 // The order of options: STARTTLS (policy allow or require), EXTENDED_HEADERS or STRUCTURED_REPLY,
-// SET_META_CONTEXT with base:allocation, GO; for info INFO and ABORT, for list LIST, INFO of the
-// first ones, ABORT. A server without GO gets EXPORT_NAME in the same session. Where TLS is
-// required and not up, nothing but STARTTLS and ABORT is ever sent.
+// SET_META_CONTEXT with base:allocation, GO; for info INFO (and GO, where INFO tells no size)
+// and ABORT, for list LIST, INFO of the first ones, ABORT. A server without GO gets EXPORT_NAME in
+// the same session. Where TLS is required and not up, nothing but STARTTLS and ABORT is ever sent.
 //
 // A server's every length, count and order is checked; what is out of the rules ends the handshake
 // with a reason. A hostile server can make us hold one option reply (64 KiB) and send as much as
@@ -126,11 +126,13 @@ class ClientHandshake {
   void refused_everywhere(Step& step);
   void starttls_refused(Step& step);
   void structured_settled(Step& step);
-  void ask_for_export(Step& step, const std::string& name);
+  void ask_for_own_export(Step& step);
+  void ask_for_export(Step& step, const std::string& name, std::uint32_t option);
   void ask_by_name(Step& step);
   void export_refused(Step& step);
   void ask_next_listed(Step& step);
   void say_goodbye(Step& step);
+  void disconnect(Step& step);
   std::string server_said() const;
 
   // handshake_client_export.cpp: what a server tells of its exports

@@ -98,8 +98,13 @@ void ClientHandshake::export_told(Step& step) {
     state_ = State::transmission;
     return;
   }
+  // nbd-server opens an export only for GO, and calls it empty before.
+  const bool only_looked = option_ == nbd::opt_info;
+  if (only_looked && about_.size == 0) {
+    return ask_for_export(step, options_.export_name, nbd::opt_go);
+  }
   exports_.push_back({about_.name, about_.description, true, block_size_told_, about_});
-  say_goodbye(step);
+  return only_looked ? say_goodbye(step) : disconnect(step);
 }
 
 // One broken export of a list is no reason to hide the others: it is not known.
@@ -142,12 +147,7 @@ void ClientHandshake::receive_export_name_reply(Step& step) {
     return;
   }
   exports_.push_back({about_.name, about_.description, true, false, about_});
-  // Transmission has begun: only DISC leads out of it. (With extended headers its header is
-  // another; a server that has them and not INFO is not worth one: it sees the connection close.)
-  if (!transmission_.extended_headers) {
-    append_struct(step.output, nbd::RequestHeader{nbd::request_magic, 0, nbd::cmd_disc, 0, 0, 0});
-  }
-  state_ = State::ended;
+  disconnect(step);  // transmission has begun, and nothing else leads out of it
 }
 
 }  // namespace nbdring

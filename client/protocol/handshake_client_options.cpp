@@ -76,7 +76,7 @@ void ClientHandshake::acknowledged(Step& step) {
       return structured_settled(step);
     case nbd::opt_set_meta_context:
       transmission_.base_allocation = context_told_;
-      return ask_for_export(step, options_.export_name);
+      return ask_for_own_export(step);
     case nbd::opt_list:
       return ask_next_listed(step);
     case nbd::opt_info:
@@ -100,7 +100,7 @@ void ClientHandshake::refused(Step& step) {
       return structured_settled(step);
     case nbd::opt_set_meta_context:
       // If it is the export that it does not know, it will say so once more.
-      return ask_for_export(step, options_.export_name);
+      return ask_for_own_export(step);
     case nbd::opt_list:
       return leave(
           step,
@@ -140,17 +140,21 @@ void ClientHandshake::starttls_refused(Step& step) {
 
 void ClientHandshake::structured_settled(Step& step) {
   if (options_.goal == ClientHandshakeOptions::Goal::list) return send_option(step, nbd::opt_list);
-  if (!transmission_.structured_replies) return ask_for_export(step, options_.export_name);
+  if (!transmission_.structured_replies) return ask_for_own_export(step);
   send_option(step, nbd::opt_set_meta_context, context_query(options_.export_name));
 }
 
-void ClientHandshake::ask_for_export(Step& step, const std::string& name) {
+void ClientHandshake::ask_for_own_export(Step& step) {
+  const bool goes = options_.goal == ClientHandshakeOptions::Goal::go;
+  ask_for_export(step, options_.export_name, goes ? nbd::opt_go : nbd::opt_info);
+}
+
+void ClientHandshake::ask_for_export(Step& step, const std::string& name, std::uint32_t option) {
   told_ = {};
   told_.name = name;
   size_told_ = false;
   block_size_told_ = false;
-  const bool goes = options_.goal == ClientHandshakeOptions::Goal::go;
-  send_option(step, goes ? nbd::opt_go : nbd::opt_info, export_query(name));
+  send_option(step, option, export_query(name));
 }
 
 void ClientHandshake::ask_by_name(Step& step) {
@@ -199,11 +203,20 @@ void ClientHandshake::ask_next_listed(Step& step) {
   if (asking_ >= exports_.size() || asking_ >= limits_.asked_max || !has_room) {
     return say_goodbye(step);
   }
-  ask_for_export(step, exports_[asking_].name);
+  ask_for_export(step, exports_[asking_].name, nbd::opt_info);
 }
 
 void ClientHandshake::say_goodbye(Step& step) {
   send_option(step, nbd::opt_abort);
+  state_ = State::ended;
+}
+
+void ClientHandshake::disconnect(Step& step) {
+  // With extended headers the message is another; a server that has them and gets here is not worth
+  // it: it sees the connection close.
+  if (!transmission_.extended_headers) {
+    append_struct(step.output, nbd::RequestHeader{nbd::request_magic, 0, nbd::cmd_disc, 0, 0, 0});
+  }
   state_ = State::ended;
 }
 

@@ -79,6 +79,9 @@ INSTANTIATE_TEST_SUITE_P(
         Refused{"serve x --tcp ::1:80", "[ADDRESS]:PORT"},
         Refused{"serve x --tcp :80", "HOST:PORT"}, Refused{"serve x --tcp a:65536", "HOST:PORT"},
         Refused{"serve x --fd -1", "'-1'"}, Refused{"serve x --max-clients 0", "'0'"},
+        Refused{"info", "no BACKEND given"}, Refused{"info x --tls maybe", "'maybe'"},
+        Refused{"info x --tls-verify-peer maybe", "'maybe' is not 0 or 1"},
+        Refused{"info x --tls-psk k", "'--tls-psk' is not understood"},
         Refused{"--log-format xml list", "'xml' is neither text nor json"},
         Refused{"doctor now", "'now' is not understood"}));
 
@@ -131,6 +134,25 @@ TEST(Options, ServeListensInSeveralPlaces) {
   EXPECT_EQ(command.tcp[1].port, 0);
   EXPECT_THAT(command.descriptors, ::testing::ElementsAre(5));
   EXPECT_EQ(command.export_name, "disk");
+}
+
+TEST(Options, InfoAndAttachTakeTheSameTlsOptions) {
+  const std::string tls =
+      " --tls require --tls-psk-file k --tls-certificates d --tls-hostname h --tls-verify-peer=0 "
+      "--tls-priority p";
+  const auto info = parse_as<InfoCommand>("info nbd://h/ --list --json" + tls);
+  EXPECT_TRUE(info.list && info.json);
+  for (const TlsOptions& options : {info.tls, parse_as<AttachCommand>("attach x" + tls).tls}) {
+    EXPECT_EQ(options.policy, TlsPolicy::require);
+    EXPECT_EQ(options.psk_file, "k");
+    EXPECT_EQ(options.certificates, "d");
+    EXPECT_EQ(options.hostname, "h");
+    EXPECT_EQ(options.verify_peer, false);
+    EXPECT_EQ(options.priority, "p");
+  }
+  const auto plain = parse_as<InfoCommand>("info x");
+  EXPECT_FALSE(plain.tls.policy || plain.tls.psk_file || plain.tls.verify_peer);
+  EXPECT_FALSE(plain.list || plain.json);
 }
 
 TEST(Options, CommonOptionsStandBeforeOrBehindTheCommand) {

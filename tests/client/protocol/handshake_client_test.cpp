@@ -230,6 +230,19 @@ TEST(ClientHandshake, InfoLooksAndLeaves) {
   EXPECT_EQ(handshake.exports()[0].about.size, 1u << 20);
 }
 
+TEST(ClientHandshake, InfoThatTellsNoSizeIsFollowedByGo) {
+  ClientHandshake handshake(wish(Goal::info));
+  const auto outcome =
+      play(handshake, greeting() + no_structured() +
+                          reply(nbd::opt_info, nbd::rep_info, export_info(0, plain_flags)) +
+                          reply(nbd::opt_info, nbd::rep_ack) + told_size() +
+                          reply(nbd::opt_go, nbd::rep_ack));
+  EXPECT_EQ(outcome.state, State::ended);
+  EXPECT_EQ(options_in(outcome.output), "flags3 EXTENDED_HEADERS STRUCTURED_REPLY INFO GO disc");
+  ASSERT_EQ(handshake.exports().size(), 1u);
+  EXPECT_EQ(handshake.exports()[0].about.size, 1u << 20);
+}
+
 Bytes listed(std::string_view name, std::string_view description = "") {
   return reply(nbd::opt_list, nbd::rep_server, counted(name) + text(description));
 }

@@ -10,10 +10,9 @@
 #include "client/protocol/bytes.hpp"
 #include "client/protocol/export.hpp"
 #include "client/protocol/nbd.hpp"
+#include "tests/support/server_side.hpp"
 
 namespace nbdring {
-
-using Bytes = std::vector<std::byte>;
 
 inline Export disk() {
   Export about;
@@ -50,11 +49,6 @@ inline Bytes counted(std::string_view value) {
   append_struct(bytes, Be32(static_cast<std::uint32_t>(value.size())));
   append_text(bytes, value);
   return bytes;
-}
-
-inline Bytes operator+(Bytes left, const Bytes& right) {
-  left.insert(left.end(), right.begin(), right.end());
-  return left;
 }
 
 inline Bytes info_data(std::string_view name, const std::vector<std::uint16_t>& types = {}) {
