@@ -52,6 +52,11 @@ class TurnEnd {
   virtual ~TurnEnd();
   virtual void turn_ended() noexcept = 0;
 
+ protected:
+  /// There is something to do at this turn's end: for work that another hook may bring, which runs
+  /// later than this one.
+  void has_work() noexcept;
+
  private:
   Loop& loop_;
 };
@@ -137,7 +142,8 @@ class Loop {
   List readiness_;                        // waits that are not in the ring (yet)
   List completed_;                        // results are there, to be resumed
   std::vector<TurnEnd*> turn_ends_;
-  std::vector<pollfd> poll_sets_;  // wait_in_poll()'s
+  bool has_turn_end_work_ = false;  // that came while the hooks ran
+  std::vector<pollfd> poll_sets_;   // wait_in_poll()'s
   Timer* first_timer_ = nullptr;
 };
 
