@@ -32,6 +32,8 @@ Task<void> one_read(Connection& connection) {
   EXPECT_EQ(connection.in_flight(), 0U);
 }
 
+Task<void> until_lost(Connection& connection) { co_await connection.wait_lost(); }
+
 // What a bad server answers to one READ of 4096 bytes at 0.
 struct Misdeed {
   const char* name;
@@ -107,8 +109,7 @@ TEST(ConnectionLoss, AReplyBeforeTheRequestIsAMisdeed) {
     server.send(simple_reply(0) + simple_reply(1));
     while (!server.request().is_end) continue;
   };
-  connected.run(script,
-                [](Connection& connection) -> Task<void> { co_await connection.wait_lost(); });
+  connected.run(script, until_lost);
   EXPECT_TRUE(connected.was_misled);
 }
 

@@ -21,19 +21,23 @@ struct Misdeed {
   std::size_t header = 0;  // 0: all
 };
 
-std::vector<Misdeed> misdeeds() {
-  const Chunks c;
-  Chunks x;
-  x.extended = true;
-  x.offset = 8192;
-  Chunks elsewhere = x;
-  elsewhere.offset = 8191;
-  const Bytes data = pattern(1, 8192, 4096);
-  const Bytes half = pattern(1, 8192, 2048);
-  const Command read = Command::read;
-  const Command write = Command::write;
-  const Command status = Command::block_status;
-  const std::uint16_t error_type = nbd::reply_type_error;
+const Chunks c;
+const Bytes data = pattern(1, 8192, 4096);
+const Bytes half = pattern(1, 8192, 2048);
+constexpr Command read = Command::read;
+constexpr Command write = Command::write;
+constexpr Command status = Command::block_status;
+
+Chunks extended_at(std::uint64_t offset) {
+  Chunks chunks;
+  chunks.extended = true;
+  chunks.offset = offset;
+  return chunks;
+}
+
+const Chunks x = extended_at(8192);
+
+std::vector<Misdeed> misdeeds_of_form() {
   return {
       {"magic", plain_replies, read, Bytes(16), "a wrong magic", 16},
       {"cookie", plain_replies, read, simple_reply(2), "to no request", 16},
@@ -43,7 +47,7 @@ std::vector<Misdeed> misdeeds() {
       {"extended under structured", structured_replies, write, x.none(1), "not agreed on", 16},
       {"structured under extended", extended_replies, write, c.none(1), "not agreed on", 16},
       {"simple under extended", extended_replies, write, simple_reply(1), "not agreed on", 16},
-      {"another offset", extended_replies, write, elsewhere.none(1), "another offset", 32},
+      {"another offset", extended_replies, write, extended_at(8191).none(1), "another offset", 32},
       {"simple READ", structured_replies, read, simple_reply(1), "a simple reply to a READ", 16},
       {"simple READ error", structured_replies, read, simple_reply(1, 5),
        "a simple reply to a READ", 16},
@@ -51,6 +55,11 @@ std::vector<Misdeed> misdeeds() {
        "behind a chunk"},
       {"second reply", plain_replies, write, simple_reply(1) + simple_reply(1), "to no request"},
       {"chunk after done", structured_replies, write, c.none(1) + c.none(1), "to no request"},
+  };
+}
+
+std::vector<Misdeed> misdeeds_of_data() {
+  return {
       {"none with bytes", structured_replies, read, c.chunk(1, 1, 0, Bytes(4)), "not empty", 20},
       {"none, not done", structured_replies, read, c.chunk(1, 0, 0, {}), "not the last", 20},
       {"only none", structured_replies, read, c.none(1), "without all bytes"},
@@ -78,14 +87,19 @@ std::vector<Misdeed> misdeeds() {
       {"hole beyond", structured_replies, read, c.hole(1, 8192, 4097), "outside", 32},
       {"hole wraps", structured_replies, read, c.hole(1, UINT64_MAX - 1, 4), "outside", 32},
       {"long hole", structured_replies, read, c.chunk(1, 1, 2, Bytes(13)), "wrong length", 20},
+  };
+}
+
+std::vector<Misdeed> misdeeds_of_errors() {
+  return {
       {"error 0", structured_replies, read, c.error(1, 0), "without an error", 26},
-      {"short error", structured_replies, read, c.chunk(1, 1, error_type, Bytes(5)), "wrong length",
-       20},
+      {"short error", structured_replies, read, c.chunk(1, 1, nbd::reply_type_error, Bytes(5)),
+       "wrong length", 20},
       {"64 KiB of text", structured_replies, read, c.error(1, 5, Bytes(65'535)), "wrong length",
        20},
       {"text beyond", structured_replies, write,
        c.chunk(
-           1, 1, error_type,
+           1, 1, nbd::reply_type_error,
            Bytes{std::byte{}, std::byte{}, std::byte{}, std::byte{5}, std::byte{}, std::byte{1}}),
        "longer than its chunk", 26},
       {"error elsewhere", structured_replies, write, c.error_at(1, 5, 8192 + 4096),
@@ -94,6 +108,11 @@ std::vector<Misdeed> misdeeds() {
       {"unknown error of 3 bytes", structured_replies, write, c.chunk(1, 1, 0x8abc, Bytes(3)),
        "wrong length", 20},
       {"unknown type", structured_replies, write, c.chunk(1, 1, 7, {}), "unknown type", 20},
+  };
+}
+
+std::vector<Misdeed> misdeeds_of_extents() {
+  return {
       {"other context", structured_replies, status, c.status(1, decoding_context + 1, {{512, 0}}),
        "context", 24},
       {"no extent", structured_replies, status, c.status(1, decoding_context, {}), "wrong length",
@@ -124,7 +143,12 @@ std::vector<Misdeed> misdeeds() {
 }
 
 TEST(ReplyDecoder, MisdeedsAreNamedAtEverySplit) {
-  for (const Misdeed& misdeed : misdeeds()) {
+  std::vector<Misdeed> misdeeds;
+  for (const auto& some :
+       {misdeeds_of_form(), misdeeds_of_data(), misdeeds_of_errors(), misdeeds_of_extents()}) {
+    misdeeds.insert(misdeeds.end(), some.begin(), some.end());
+  }
+  for (const Misdeed& misdeed : misdeeds) {
     SCOPED_TRACE(misdeed.name);
     const Questions questions = [&](Decoding& decoding) {
       decoding.expect(misdeed.command, 1, 8192, 4096);
