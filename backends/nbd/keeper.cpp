@@ -11,6 +11,8 @@
 namespace nbdring {
 namespace {
 
+constexpr unsigned flaps_free = 2;  // successes that did not last before they cost a pause...
+constexpr unsigned flaps_max = 6;   // ...which grows no further
 constexpr std::chrono::seconds lasting{1};        // a success shorter than this was none
 constexpr std::chrono::seconds short_window{60};  // below it the pauses are short, too...
 constexpr std::chrono::milliseconds short_pause{5'000};
@@ -36,7 +38,7 @@ Task<void> Keeper::start() {
              "the server has no FLUSH: what it acknowledges counts as written, and is not written "
              "again after a loss");
   }
-  spare_ = std::make_unique<Link>(loop_, std::move(dialled), options_.connection);
+  spare_ = make_link(loop_, std::move(dialled), options_.connection);
   const bool many = remote_.identity().has(nbd::flag_can_multi_conn) &&
                     source_.reaches_one_server() && !rewrites_blocks(remote_.identity());
   if (!many) use_one_connection();
@@ -84,7 +86,8 @@ Task<void> Keeper::run() {
 }
 
 Task<void> Keeper::recover() {
-  if (Clock::now() - recovered_at_ > lasting) attempts_ = 0;
+  flaps_ = Clock::now() - recovered_at_ < lasting ? flaps_ + 1 : 0;
+  attempts_ = std::clamp(flaps_, flaps_free, flaps_max) - flaps_free;
   if (attempts_ > 0) {
     co_await wait_until(Clock::now() + next_pause());
   }
@@ -106,7 +109,7 @@ Task<bool> Keeper::try_to_recover(std::string& failure) {
     auto dialled = co_await source_.dial(loop_);
     failure = difference(remote_.identity(), dialled.about);
     if (failure.empty()) {
-      spare_ = std::make_unique<Link>(loop_, std::move(dialled), options_.connection);
+      spare_ = make_link(loop_, std::move(dialled), options_.connection);
     }
   } catch (const std::exception& error) {
     failure = error.what();

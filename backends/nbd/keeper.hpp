@@ -100,7 +100,8 @@ class Keeper final : public Remote::Member {
   std::unique_ptr<Link> spare_;       // a connection that nobody uses yet
   std::unique_ptr<NbdLane> sole_;     // the lane for all lanes...
   std::unique_ptr<Carrier> carrier_;  // ...and how they reach it
-  unsigned attempts_ = 0;             // without a success that lasted
+  unsigned attempts_ = 0;             // of this recovery
+  unsigned flaps_ = 0;                // successes in a row that did not last
   Clock::time_point recovered_at_{};
   std::uint64_t replayed_writes_ = 0;  // in this attempt
   std::uint64_t replayed_bytes_ = 0;

@@ -101,7 +101,7 @@ Task<std::unique_ptr<Link>> NbdLane::connect(Refused& refused) {
     refused.reason = difference(remote_.identity(), dialled.about);
     refused.is_other_disk = !refused.reason.empty();
     if (!refused.is_other_disk) {  // else its connection closes
-      link = std::make_unique<Link>(loop_, std::move(dialled), options_.connection);
+      link = make_link(loop_, std::move(dialled), options_.connection);
     }
   } catch (const std::exception& error) {
     refused.reason = error.what();

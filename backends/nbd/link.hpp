@@ -9,6 +9,7 @@
 
 namespace nbdring {
 
+/// The server's offer has been presented() (shape_rules.hpp).
 struct Link {
   Link(Loop& loop, Dialled dialled, const ConnectionOptions& options)
       : connection(loop, std::move(dialled), options), shape(loop, connection) {}
@@ -16,5 +17,12 @@ struct Link {
   Connection connection;
   Shape shape;
 };
+
+/// Throws Failure where the offer breaks the protocol's rules or cannot be used.
+inline std::unique_ptr<Link> make_link(Loop& loop, Dialled dialled,
+                                       const ConnectionOptions& options) {
+  static_cast<void>(presented(dialled.about));
+  return std::make_unique<Link>(loop, std::move(dialled), options);
+}
 
 }  // namespace nbdring

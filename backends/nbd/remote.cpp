@@ -8,8 +8,7 @@
 namespace nbdring {
 namespace {
 
-constexpr std::size_t journal_bytes_min = 1024 * 1024;
-constexpr unsigned connect_failures_max = 3;  // of lanes while others serve: then one for all
+constexpr unsigned connect_failures_max = 3;  // of lanes, in a row: then one connection for all
 
 }  // namespace
 
@@ -29,7 +28,7 @@ Journal* Remote::join(Member& member) {
   if (free_journals_.empty()) {
     const unsigned members = single_ ? 1 : std::max(1U, options_.lanes);
     const std::size_t share = options_.journal_bytes / members;
-    journals_.push_back(std::make_unique<Journal>(std::max(share, journal_bytes_min)));
+    journals_.push_back(std::make_unique<Journal>(std::max(share, options_.journal_share_min)));
     free_journals_.push_back(journals_.back().get());
   }
   Journal* const journal = free_journals_.back();
@@ -75,10 +74,11 @@ void Remote::cannot_connect(Member& member, std::uint64_t epoch, const std::stri
   const std::lock_guard guard(lock_);
   ENSURE(member.state_ == Member::State::away);
   if (phase_ != Phase::serving || epoch != epoch_) return;
-  const bool is_alone = has_serving() && !is_other_disk;
-  if (is_alone && ++connect_failures_ < connect_failures_max) return;
-  // The server serves others and not this one: it may allow no more connections than there are.
-  if (is_alone && !single_) {
+  const bool is_too_often = !is_other_disk && ++connect_failures_ >= connect_failures_max;
+  if (has_serving() && !is_other_disk && !is_too_often) return;
+  // Others, or the keeper, have their connections and this one gets none: the server may allow no
+  // more than there are.
+  if (is_too_often && !single_) {
     single_ = true;
     log_.say(LogLevel::warning, "all lanes share one connection: the server takes no more", reason);
   }
@@ -114,6 +114,7 @@ void Remote::proof_ended(Member& prover, std::uint64_t ticket, bool was_answered
 
 void Remote::admit(Member& member) {
   if (!has_serving() && keeper_ != nullptr) keeper_->wake();
+  connect_failures_ = 0;
   member.state_ = Member::State::serving;
   member.wake();
 }

@@ -225,7 +225,7 @@ class Remote {
   Clock::time_point lost_at_{};
   Clock::time_point state_since_ = Clock::now();
   unsigned misled_ = 0;
-  unsigned connect_failures_ = 0;  // of members while others served
+  unsigned connect_failures_ = 0;  // of members, since one was admitted
   BackendHealth counts_;           // what only grows, and the texts
 };
 

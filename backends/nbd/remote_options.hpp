@@ -16,6 +16,7 @@ struct RemoteOptions {
   /// Acknowledged writes that may wait for a flush, in bytes, in all lanes together. Memory is
   /// touched as it is used.
   std::size_t journal_bytes = 32 * 1024 * 1024;
+  std::size_t journal_share_min = 1024 * 1024;  // what a lane gets however many they are
   /// How long requests wait for a server that is away; none: for ever.
   std::optional<std::chrono::milliseconds> recovery_window;
   /// After a connection whose end nobody has seen: how long its last writes may still be on their

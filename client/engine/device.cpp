@@ -1,5 +1,6 @@
 #include "client/engine/device.hpp"
 
+#include <poll.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
@@ -10,6 +11,11 @@
 #include "client/runtime/error.hpp"
 
 namespace nbdring {
+namespace {
+
+constexpr int close_patience = 5'000;  // milliseconds, for all lanes to close their backends
+
+}  // namespace
 
 /// A lane, its thread, and what its owner knows of it.
 struct Device::DeviceLane {
@@ -61,6 +67,9 @@ Device::Device(Backend& backend, const DeviceOptions& options, Log& log)
 
 Device::~Device() {
   stop();
+  // A lane that waits for a remote that is away would wait for ever.
+  pollfd ended{ended_.get(), POLLIN, 0};
+  if (!has_ended() && ::poll(&ended, 1, close_patience) == 0) backend_.abandon();
   lanes_.clear();  // joins
 }
 

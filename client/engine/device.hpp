@@ -32,7 +32,7 @@ struct DeviceOptions {
 class Device {
  public:
   Device(Backend& backend, const DeviceOptions& options, Log& log);
-  ~Device();  // stops and joins
+  ~Device();  // stops and joins; abandons a backend that is away (Backend::abandon)
   Device(const Device&) = delete;
   Device& operator=(const Device&) = delete;
 

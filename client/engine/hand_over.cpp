@@ -78,6 +78,7 @@ class HandOver::Sending {
   void await_suspend(std::coroutine_handle<> waiting) noexcept {
     errand_.waiting = waiting;
     lane_.gathered_.push(errand_);
+    lane_.has_work();
   }
   void await_resume() const noexcept {}
 

@@ -77,6 +77,7 @@ void Operation::await_suspend(std::coroutine_handle<> waiter) noexcept {
 
 TurnEnd::TurnEnd(Loop& loop) : loop_(loop) { loop_.turn_ends_.push_back(this); }
 TurnEnd::~TurnEnd() { std::erase(loop_.turn_ends_, this); }
+void TurnEnd::has_work() noexcept { loop_.has_turn_end_work_ = true; }
 
 void Loop::List::push(Operation& operation) {
   operation.next_ = nullptr;
@@ -230,7 +231,10 @@ void Loop::run(Task<void> main) {
 }
 
 void Loop::turn() {
-  for (TurnEnd* hook : turn_ends_) hook->turn_ended();
+  do {
+    has_turn_end_work_ = false;
+    for (TurnEnd* hook : turn_ends_) hook->turn_ended();
+  } while (has_turn_end_work_);
   if (completed_.empty()) {
     if (in_flight_ == 0 && armed_ == 0) {
       wait_in_poll();
