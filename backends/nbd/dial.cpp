@@ -68,7 +68,7 @@ Task<Looked> Dialer::look(Loop& loop, Goal goal) const {
 
 // Throws Failure unless it went to its good end.
 Task<void> Dialer::shake_hands(Loop& loop, Dialled& dialled, ClientHandshake& handshake) const {
-  const auto connected_by = Clock::now() + options_.connect_deadline;
+  const auto connected_by = Clock::now() + endpoint_->connect_time();
   FileDescriptor socket = co_await endpoint_->connect(loop, connected_by);
   dialled.socket = std::make_unique<SocketStream>(loop, std::move(socket));
   const bool lists = handshake.goal() == Goal::list;

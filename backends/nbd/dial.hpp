@@ -20,7 +20,6 @@
 namespace nbdring {
 
 struct DialOptions {
-  std::chrono::milliseconds connect_deadline{10'000};
   std::chrono::milliseconds handshake_deadline{15'000};  // from the first byte to GO's last
 };
 

@@ -74,6 +74,12 @@ Task<int> wait_first_byte(Loop& loop, int socket, Clock::time_point deadline) {
   co_return bytes == 0 ? ECONNRESET : 0;
 }
 
+std::string why_silent(const Process& child, int error) {
+  const std::string words = child.last_words();
+  if (error != ETIMEDOUT) return words.empty() ? words_of(error) : words;
+  return "no greeting in time" + (words.empty() ? "" : ": " + words);
+}
+
 Task<void> wait_last_words(Loop& loop, const Process& process) {
   constexpr std::chrono::milliseconds not_for_long{1000};
   // A copy: others of this loop may wait for the same end, and a deadline ends every wait on a

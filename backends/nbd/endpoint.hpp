@@ -23,6 +23,9 @@ class Endpoint {
   /// Throws Failure (unreachable) that names the address and the reason.
   virtual Task<FileDescriptor> connect(Loop& loop, Clock::time_point deadline) = 0;
 
+  /// How long a connect() should be given.
+  virtual std::chrono::milliseconds connect_time() const { return std::chrono::seconds(10); }
+
   /// False where each connection may reach another server (ext): then there is only one at a time.
   virtual bool reaches_one_server() const = 0;
   /// False where others can read and change what is sent: worth a warning without TLS.

@@ -29,15 +29,15 @@ class CommandEndpoint final : public Endpoint {
     const std::shared_ptr<Process> child = start(ours);
     const int error = co_await wait_first_byte(loop, ours.get(), deadline);
     if (error == 0) co_return std::move(ours);
-    if (error == ETIMEDOUT) {
-      child->terminate();
-      fail(*child, "no greeting in time");
+    if (error != ETIMEDOUT) {
+      co_await wait_last_words(loop, *child);
     }
-    co_await wait_last_words(loop, *child);
     child->terminate();
-    fail(*child, words_of(error));
+    fail_unreachable(command_.text, reason(*child, error));
   }
 
+  // Logging in takes longer than connecting.
+  std::chrono::milliseconds connect_time() const override { return std::chrono::seconds(30); }
   bool reaches_one_server() const override { return command_.reaches_one_server; }
   bool is_private() const override { return true; }
   const std::string& text() const override { return command_.text; }
@@ -62,12 +62,11 @@ class CommandEndpoint final : public Endpoint {
     return child;
   }
 
-  [[noreturn]] void fail(const Process& child, const std::string& otherwise) const {
-    std::string words = child.last_words();
-    if (words.empty()) words = otherwise;
+  std::string reason(const Process& child, int error) const {
+    const std::string words = why_silent(child, error);
     // Most programs name themselves.
     const std::string name = command_.name + ": ";
-    fail_unreachable(command_.text, words.starts_with(name) ? words : name + words);
+    return words.starts_with(name) ? words : name + words;
   }
 
   Command command_;

@@ -90,11 +90,11 @@ class ExecEndpoint final : public Endpoint {
     if (error != ETIMEDOUT) {
       co_await wait_last_words(loop, *server);
     }
-    const std::string words = server->last_words();
-    const std::string otherwise = error == ETIMEDOUT ? "no greeting in time" : words_of(error);
-    fail_unreachable(text_, words.empty() ? otherwise : words);
+    fail_unreachable(text_, why_silent(*server, error));
   }
 
+  // It has still to start.
+  std::chrono::milliseconds connect_time() const override { return std::chrono::seconds(30); }
   bool reaches_one_server() const override { return true; }
   bool is_private() const override { return true; }
   const std::string& text() const override { return text_; }

@@ -31,6 +31,9 @@ void widen(int socket);
 /// deadline, ECONNRESET where the connection ended before the first byte.
 Task<int> wait_first_byte(Loop& loop, int socket, Clock::time_point deadline);
 
+/// The child's last words, or else the errno's, of a wait_first_byte() that has failed.
+std::string why_silent(const Process& child, int error);
+
 /// Waits until the child has ended, so that its last words are there, but not for long.
 Task<void> wait_last_words(Loop& loop, const Process& process);
 

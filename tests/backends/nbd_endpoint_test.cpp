@@ -229,9 +229,10 @@ TEST_F(EndpointTest, CommandsThatDieSayTheirLastWords) {
             "cannot reach the socket /s on nas by ssh: ssh: no route (exit status 255)");
   EXPECT_EQ(failure(*make("nbd+ext:///?command=true")),
             "cannot reach the command true: true: exit status 0");
-  EXPECT_EQ(failure(*make("nbd+ext:///?command=echo%20waiting%20%3E%262%3Bsleep%2060"),
-                    milliseconds(300)),
-            "cannot reach the command echo waiting >&2;sleep 60: echo: waiting");
+  EXPECT_EQ(
+      failure(*make("nbd+ext:///?command=echo%20waiting%20%3E%262%3Bsleep%2060"),
+              milliseconds(300)),
+      "cannot reach the command echo waiting >&2;sleep 60: echo: no greeting in time: waiting");
   EXPECT_EQ(failure(*make("nbd+ssh://nas/?socket=/s&command=/nbdring-none")),
             "cannot reach the socket /s on nas by ssh: ssh: cannot run /nbdring-none: No such file "
             "or directory");
