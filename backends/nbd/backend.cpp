@@ -38,12 +38,13 @@ NbdBackend::NbdBackend(std::unique_ptr<ConnectionSource> source, const RemoteOpt
 }
 
 NbdBackend::~NbdBackend() {
-  const BackendHealth left = remote_.health();
+  BackendHealth left = remote_.health();
   // The lanes are gone. What they could not make durable nobody waits for any more.
   if (left.state != "serving" || left.volatile_writes > 0) remote_.abandon();
   keeper_->stop();
   may_end_.set_value();
   thread_.join();
+  left = remote_.health();
   if (left.volatile_writes > 0) {
     log_.say(LogLevel::error,
              std::to_string(left.volatile_writes) + " acknowledged writes (" +

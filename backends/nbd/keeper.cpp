@@ -63,6 +63,8 @@ void Keeper::wake() noexcept {
 
 void Keeper::woken() noexcept {
   wake_posted_.store(false, std::memory_order_release);
+  // Nobody will bring the server back: what waits for it, our own lane's last flush, is over.
+  if (stopping_ && remote_.work().is_lost) remote_.abandon();
   // A dial has deadlines, and they have come.
   if (is_ending() && remote_.work().is_lost) loop_.hurry();
   attention_.raise();

@@ -1,7 +1,9 @@
-// simulation [--seeds N] [--seed S] [--verbose]
+// simulation [--world engine|remote] [--seeds N] [--seed S] [--verbose]
 //
-// Runs seeds 1 to N, or the one seed S, and stops at the first broken promise with the seed that
-// shows it. --verbose tells every event; the same seed gives the same events in every run.
+// Runs seeds 1 to N, or the one seed S, of both worlds (the engine's lanes over a faulty backend;
+// a remote device whose server crashes) or of one, and stops at the first broken promise with the
+// seed that shows it. --verbose tells every event; the same seed gives the same events in every
+// run.
 
 #include <signal.h>
 #include <unistd.h>
@@ -14,6 +16,7 @@
 #include <cstring>
 #include <string>
 
+#include "tests/simulation/remote_world.hpp"
 #include "tests/simulation/world.hpp"
 
 namespace nbdring {
@@ -23,19 +26,23 @@ struct SimulationOptions {
   std::uint64_t first = 1;
   std::uint64_t last = 10'000;
   bool verbose = false;
+  bool engine = true;
+  bool remote = true;
 };
 
 // For the signal handler: an ENSURE that does not hold aborts, and its seed must be known too.
 std::atomic<unsigned long long> current_seed{0};
+std::atomic<const char*> current_world{"engine"};
 static_assert(std::atomic<unsigned long long>::is_always_lock_free);
+static_assert(std::atomic<const char*>::is_always_lock_free);
 
 void tell_seed(int) {
-  std::array<char, 100> line{};
+  std::array<char, 150> line{};
   const unsigned long long seed = current_seed;
   const int length = std::snprintf(line.data(), line.size(),
-                                   "simulation: aborted in seed %llu: run it with --seed %llu "
-                                   "--verbose\n",
-                                   seed, seed);
+                                   "simulation: aborted in seed %llu: run it with --world %s "
+                                   "--seed %llu --verbose\n",
+                                   seed, current_world.load(), seed);
   [[maybe_unused]] const ssize_t written =
       ::write(2, line.data(), static_cast<std::size_t>(length));
 }
@@ -51,39 +58,56 @@ SimulationOptions parse(int count, char** arguments) {
       options.last = std::strtoull(arguments[++i], nullptr, 10);
     } else if (argument == "--seed" && has_value) {
       options.first = options.last = std::strtoull(arguments[++i], nullptr, 10);
+    } else if (argument == "--world" && has_value && std::strcmp(arguments[i + 1], "engine") == 0) {
+      options.remote = false;
+      ++i;
+    } else if (argument == "--world" && has_value && std::strcmp(arguments[i + 1], "remote") == 0) {
+      options.engine = false;
+      ++i;
     } else {
-      std::fprintf(stderr, "usage: simulation [--seeds N] [--seed S] [--verbose]\n");
+      std::fprintf(stderr,
+                   "usage: simulation [--world engine|remote] [--seeds N] [--seed S] "
+                   "[--verbose]\n");
       std::exit(2);
     }
   }
   return options;
 }
 
-int simulate(const SimulationOptions& options) {
-  const auto begin = std::chrono::steady_clock::now();
+template <typename AnyWorld>
+void simulate(const SimulationOptions& options, const char* name) {
+  const auto begin = std::chrono::system_clock::now();
+  current_world = name;
   std::uint64_t turns = 0, requests = 0;
   for (std::uint64_t seed = options.first; seed <= options.last; ++seed) {
     current_seed = seed;
-    World::Report report;
+    typename AnyWorld::Report report;
     if (options.verbose) {
       report.trace = [](const std::string& text) { std::printf("%s\n", text.c_str()); };
     }
-    report.failed = [seed](const std::string& text) {
+    report.failed = [seed, name](const std::string& text) {
       std::fflush(stdout);
-      std::fprintf(stderr, "simulation: seed %llu: %s\n", static_cast<unsigned long long>(seed),
-                   text.c_str());
+      std::fprintf(stderr, "simulation: %s world, seed %llu: %s\n", name,
+                   static_cast<unsigned long long>(seed), text.c_str());
       std::_Exit(1);
     };
-    World world(seed, report);
+    AnyWorld world(seed, report);
     world.run();
     turns += world.turns();
     requests += world.requests();
   }
-  const std::chrono::duration<double> took = std::chrono::steady_clock::now() - begin;
-  std::printf("simulation: %llu seeds, %llu requests, %llu turns in %.1f s: every promise held\n",
-              static_cast<unsigned long long>(options.last - options.first + 1),
-              static_cast<unsigned long long>(requests), static_cast<unsigned long long>(turns),
-              took.count());
+  const std::chrono::duration<double> took = std::chrono::system_clock::now() - begin;
+  std::printf(
+      "simulation: %s world, %llu seeds, %llu requests, %llu turns in %.1f s: every "
+      "promise held\n",
+      name, static_cast<unsigned long long>(options.last - options.first + 1),
+      static_cast<unsigned long long>(requests), static_cast<unsigned long long>(turns),
+      took.count());
+}
+
+int simulate(const SimulationOptions& options) {
+  if (options.engine) simulate<World>(options, "engine");
+  if (options.remote) simulate<RemoteWorld>(options, "remote");
   return 0;
 }
 
