@@ -13,10 +13,6 @@ namespace {
 
 using Goal = ClientHandshakeOptions::Goal;
 
-bool has_server(const BackendForm& form) {
-  return std::holds_alternative<UriSpec>(form) || std::holds_alternative<ExecSpec>(form);
-}
-
 InfoReport ask_backend(const BackendSpec& spec, Log& log) {
   OpenOptions options;
   options.read_only = true;
@@ -53,7 +49,7 @@ int run_info(const InfoCommand& command, const CommonOptions& common) {
   const Config config = config_of(common, log);
   const BackendSpec spec = backend_from(command.backend, config, common, log);
   InfoReport report =
-      has_server(spec.form) ? ask_server(spec, command, config, log) : ask_backend(spec, log);
+      can_go_away(spec.form) ? ask_server(spec, command, config, log) : ask_backend(spec, log);
   report.backend = to_text(spec.form);
   report.is_list = command.list;
   print(command.json ? info_json(report) : info_text(report));

@@ -12,27 +12,12 @@
 #include "client/engine/stats.hpp"
 #include "client/protocol/handshake_server.hpp"
 #include "client/runtime/error.hpp"
+#include "client/transport/send_all.hpp"
 
 namespace nbdring {
 namespace {
 
 constexpr std::size_t receive_bytes = 4096;  // at once, during the handshake
-
-// Waits until all bytes are out. False when the client has gone or the deadline has shut the stream
-// down.
-Task<bool> send_all(Loop&, Stream& stream, std::span<const std::byte> bytes) {
-  while (!bytes.empty()) {
-    std::array<iovec, 1> buffer{iovec{const_cast<std::byte*>(bytes.data()), bytes.size()}};
-    const ssize_t sent = stream.send(buffer);
-    if (sent == -EAGAIN) {
-      co_await stream.writable();
-      continue;
-    }
-    if (sent <= 0) co_return false;
-    bytes = bytes.subspan(static_cast<std::size_t>(sent));
-  }
-  co_return true;
-}
 
 }  // namespace
 
