@@ -10,8 +10,8 @@ namespace nbdring {
 namespace {
 
 constexpr std::string_view program_help =
-    R"(nbdring attaches a file, or whatever else holds bytes, to /dev/nbdN, or serves
-it to any NBD client.
+    R"(nbdring attaches a file, a remote disk, or whatever else holds bytes, to
+/dev/nbdN, or serves it to any NBD client.
 
 Usage: nbdring COMMAND [OPTION...]
 
@@ -26,6 +26,14 @@ Commands:
 
 A BACKEND is one of:
   PATH, file:PATH[?cache=writeback|none&offset=BYTES&size=BYTES&readonly]
+  nbd://HOST[:PORT]/EXPORT  a remote export; nbds:// demands TLS
+  nbd+unix:///EXPORT?socket=PATH      over a Unix socket; nbds+unix:// with TLS
+  nbd+vsock://CID[:PORT]/EXPORT       over vsock; nbds+vsock:// with TLS
+  nbd+ssh://[USER@]HOST[:PORT]/EXPORT?socket=PATH[&command=][&netcat=]
+      [&keyfile=]           through ssh, to a Unix socket on the far side
+  nbd+ext:///EXPORT?command=CMD       CMD's input and output are the connection
+  exec:CMD                  a server that CMD starts by socket activation, as
+                            exec:nbdkit memory 1G
   memory:SIZE               RAM; gone when detached. For trying and measuring
   null:SIZE                 reads zeros, forgets writes. For measuring
   NAME                      an alias for one of the others
@@ -38,6 +46,9 @@ the same name, which is ./NAME. The file, /etc/nbdring/nbdring.toml or --config,
 also has defaults: in [attach] connections, timeout and recovery-window; in
 [tls] psk-file, certificates and priority, for remote backends with TLS whose
 URI and options do not say.
+
+TLS parameters of a URI: tls-psk-file=FILE (the user is the URI's: USER@HOST),
+tls-certificates=DIR, tls-hostname=, tls-verify-peer=, tls-priority=.
 
 Options for every command:
   -h, --help                this text, or that of the command
@@ -62,8 +73,8 @@ constexpr std::string_view attach_help =
 
 Usage: nbdring attach BACKEND [DEVICE] [OPTION...]
 
-  BACKEND                  what holds the bytes: PATH, file:PATH, memory:SIZE,
-                           null:SIZE or a NAME (`nbdring --help` tells more)
+  BACKEND                  what holds the bytes: a PATH, nbd://HOST/EXPORT,
+                           a NAME, ... (`nbdring --help` has them all)
   DEVICE                   /dev/nbdN or N (default: a free one)
 
 Options:
@@ -73,9 +84,11 @@ Options:
   -r, --read-only          a read-only device
   -b, --block-size BYTES   512, 1024, 2048 or 4096 (default: the backend's)
       --timeout S          seconds until the driver gives a request up, 1 or
-                           more (default: 30)
-      --recovery-window S  seconds that I/O waits when the engine is gone,
-                           before it fails (default: 30)
+                           more (default: 30; of a remote backend later than
+                           its recovery window, for waiting is the engine's)
+      --recovery-window S  seconds that I/O waits while a remote server is away,
+                           before it fails (default: for ever), or the engine
+                           (default: 30)
       --id ID              identity; an ID that is attached is not attached
                            twice (default: the backend, as file:/abs/path)
       --name NAME          a short name for detach and status
@@ -180,8 +193,8 @@ constexpr std::string_view serve_help =
 
 Usage: nbdring serve BACKEND --unix PATH | --tcp ADDR:PORT | --fd N [OPTION...]
 
-  BACKEND                  what holds the bytes: PATH, file:PATH, memory:SIZE,
-                           null:SIZE or a NAME (`nbdring --help` tells more)
+  BACKEND                  what holds the bytes: a PATH, nbd://HOST/EXPORT,
+                           a NAME, ... (`nbdring --help` has them all)
 
 Where to listen (repeatable; sockets passed by systemd are taken as well):
       --unix PATH          a Unix socket, mode 0600, removed at the end
