@@ -4,6 +4,7 @@
 #include <random>
 
 #include "backends/file.hpp"
+#include "backends/layers/readonly.hpp"
 #include "backends/memory.hpp"
 #include "backends/nbd/backend.hpp"
 #include "backends/null.hpp"
@@ -70,7 +71,10 @@ bool can_go_away(const BackendForm& form) {
 
 std::unique_ptr<Backend> open_backend(const BackendSpec& spec, const OpenOptions& options,
                                       Log& log) {
-  return std::visit(Opener{options, log}, spec.form);
+  auto backend = add_layers(std::visit(Opener{options, log}, spec.form), options.layers, log);
+  // A layer may have made it writable again.
+  if (options.read_only && !backend->about().is_read_only()) return read_only(std::move(backend));
+  return backend;
 }
 
 }  // namespace nbdring

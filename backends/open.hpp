@@ -4,7 +4,9 @@
 #include <chrono>
 #include <memory>
 #include <optional>
+#include <vector>
 
+#include "backends/layers/layer.hpp"
 #include "backends/nbd/tls_settings.hpp"
 #include "client/engine/backend.hpp"
 #include "client/protocol/backend_spec.hpp"
@@ -13,7 +15,8 @@
 namespace nbdring {
 
 struct OpenOptions {
-  bool read_only = false;  // on top of what the argument itself says
+  bool read_only = false;              // on top of what the argument itself says
+  std::vector<LayerSpec> layers = {};  // in front of it, outermost first
 
   // For remote backends; the others have no use for them.
   TlsOptions tls = {};  // towards the remote server, on top of what the URI says

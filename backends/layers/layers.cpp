@@ -1,0 +1,72 @@
+// The table of layers: a line each.
+
+#include <algorithm>
+#include <array>
+
+#include "backends/layers/layer.hpp"
+#include "backends/layers/layers_argument.hpp"
+#include "backends/layers/readonly.hpp"
+
+namespace nbdring {
+namespace {
+
+struct LayerKind {
+  std::string_view name;
+  std::string_view form;  // how it is written, for the messages
+  LayerMaker make;
+};
+
+constexpr std::size_t layers_max = 16;
+
+constexpr LayerKind kinds[] = {
+    {"readonly", "readonly", make_readonly_layer},
+};
+
+const LayerKind* kind_of(std::string_view name) {
+  const auto* kind = std::find_if(std::begin(kinds), std::end(kinds),
+                                  [name](const LayerKind& kind) { return kind.name == name; });
+  return kind == std::end(kinds) ? nullptr : kind;
+}
+
+std::string names() {
+  std::string names;
+  for (const LayerKind& kind : kinds) {
+    names.append(names.empty() ? "" : ", ").append(kind.name);
+  }
+  return names;
+}
+
+}  // namespace
+
+LayerSpec parse_layer(std::string_view text) {
+  const std::size_t equals = text.find('=');
+  LayerSpec layer;
+  layer.name = std::string(text.substr(0, equals));
+  if (kind_of(layer.name) == nullptr) {
+    throw Failure(FailureKind::usage,
+                  "--layer: '" + layer.name + "' is not a layer; say one of " + names());
+  }
+  if (equals != std::string_view::npos) layer.argument = std::string(text.substr(equals + 1));
+  return layer;
+}
+
+std::unique_ptr<Backend> add_layer(std::unique_ptr<Backend> below, const LayerSpec& layer,
+                                   Log& log) {
+  const LayerKind* kind = kind_of(layer.name);
+  ENSURE(kind != nullptr);
+  return kind->make(std::move(below), LayerArgument(layer, kind->form), log);
+}
+
+std::unique_ptr<Backend> add_layers(std::unique_ptr<Backend> below,
+                                    const std::vector<LayerSpec>& layers, Log& log) {
+  if (layers.size() > layers_max) {
+    throw Failure(FailureKind::usage,
+                  "--layer: more than " + std::to_string(layers_max) + " layers; leave some out");
+  }
+  for (auto layer = layers.rbegin(); layer != layers.rend(); ++layer) {
+    below = add_layer(std::move(below), *layer, log);
+  }
+  return below;
+}
+
+}  // namespace nbdring
