@@ -92,9 +92,8 @@ Options:
       --id ID              identity; an ID that is attached is not attached
                            twice (default: the backend, as file:/abs/path)
       --name NAME          a short name for detach and status
-      --path PATH          auto or engine: requests go through this engine;
-                           kernel: through the driver alone, which only a
-                           remote export can (default: auto)
+      --path PATH          auto or engine: the driver's requests go through this
+                           engine (default: auto)
       --tls POLICY         of a remote backend: off, allow or require (default:
                            off; require with nbds://, which cannot be lowered)
       --tls-psk-file FILE  keys, as psktool writes them: USER:HEXKEY; the user

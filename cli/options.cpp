@@ -221,11 +221,11 @@ AttachCommand CommandLine::attach() const {
   if (has("--name")) command.name = parse_name("--name", values.at("--name"));
   const std::string& path = values.at("--path");
   if (path == "kernel") {
-    throw Failure(FailureKind::usage, "--path: 'kernel' needs a plain remote export, which " +
-                                          command.backend + " is not; leave it out");
+    throw Failure(FailureKind::usage,
+                  "--path: 'kernel' is not in this version: requests go through the engine");
   }
   if (!path.empty() && path != "auto" && path != "engine") {
-    throw Failure(FailureKind::usage, "--path: '" + path + "' is not auto, engine or kernel");
+    throw Failure(FailureKind::usage, "--path: '" + path + "' is not auto or engine");
   }
   command.tls = tls();
   return command;
