@@ -70,7 +70,9 @@ void stay_in_memory(Log& log) {
 void check_same(const DeviceRecord& attached, const Wanted& wanted) {
   std::string differs;
   if (attached.backend != wanted.backend) differs = "with the backend " + attached.backend;
-  if (attached.read_only != wanted.read_only)
+  // Behind layers only the open backend tells whether it can be written to.
+  const bool is_known = wanted.command.layers.empty() || wanted.command.read_only;
+  if (is_known && attached.read_only != wanted.read_only)
     differs = attached.read_only ? "read-only" : "writable";
   const auto& index = wanted.command.index;
   if (index && *index != attached.index) differs = "there and not at /dev/" + device_name(*index);
@@ -125,7 +127,8 @@ std::chrono::seconds timeout_of(const Wanted& wanted) {
 
 OpenOptions open_options(const Wanted& wanted) {
   OpenOptions options;
-  options.read_only = wanted.read_only;
+  options.read_only = wanted.command.read_only;
+  options.layers = wanted.command.layers;
   options.tls = wanted.command.tls;
   options.lanes = wanted.command.connections.value_or(connections_here());
   if (wanted.command.recovery_window) options.recovery_window = *wanted.command.recovery_window;
@@ -252,8 +255,10 @@ int run_attach(const AttachCommand& given, const CommonOptions& common) {
   const BackendSpec spec = backend_from(given.backend, config, common, log);
   const AttachCommand command = with_defaults(given, spec.form, config);
   const auto engine = [&](Announcer& announcer) {
-    const std::string id = command.id.empty() ? default_id(spec, ::getpid()) : command.id;
-    const Wanted wanted{command, spec, id, canonical_text(spec), asks_for_read_only(command, spec)};
+    const auto& layers = command.layers;
+    const std::string id = command.id.empty() ? default_id(spec, ::getpid(), layers) : command.id;
+    const Wanted wanted{command, spec, id, canonical_text(spec, layers),
+                        asks_for_read_only(command, spec)};
     return run_engine(wanted, common, announcer);
   };
   return command.foreground ? run_in_foreground(engine) : run_in_background(engine);

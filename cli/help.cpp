@@ -50,6 +50,24 @@ URI and options do not say.
 TLS parameters of a URI: tls-psk-file=FILE (the user is the URI's: USER@HOST),
 tls-certificates=DIR, tls-hostname=, tls-verify-peer=, tls-priority=.
 
+A layer stands in front of a backend and changes what is seen of it; `--layer`
+is repeatable, the outermost first:
+  readonly                  writes are refused
+  offset=BYTES[,size=BYTES] a part of it
+  partition=N               a partition of a GPT or MBR, logical ones too
+  tar=MEMBER                a file in a tar archive; of an XVA the disk Ref:N,
+                            read-only
+  blocksize=BYTES           the smallest block offered, 1 to 65536; parts of the
+                            blocks below are read, changed and written
+  rate=BYTES[/s]            what is read and written in a second
+  delay=MS, delay=read:MS,write:MS,flush:MS,trim:MS,zero:MS,extents:MS
+                            each request waits first
+  error=ERRNO[:RATE%][:COMMAND][:file=PATH]
+                            requests fail, while PATH exists
+  log=PATH                  a line for each request; never a file on the device
+                            itself, which would wait for itself
+Reconnecting is what a remote backend does by itself, and counting `status`.
+
 Options for every command:
   -h, --help                this text, or that of the command
       --version             print the version
@@ -94,6 +112,8 @@ Options:
       --name NAME          a short name for detach and status
       --path PATH          auto or engine: the driver's requests go through this
                            engine (default: auto)
+      --layer NAME[=ARG]   put a layer in front of BACKEND; repeatable, the
+                           outermost first (`nbdring --help` lists them)
       --tls POLICY         of a remote backend: off, allow or require (default:
                            off; require with nbds://, which cannot be lowered)
       --tls-psk-file FILE  keys, as psktool writes them: USER:HEXKEY; the user
@@ -204,6 +224,8 @@ Where to listen (repeatable; sockets passed by systemd are taken as well):
 
 Options:
   -r, --read-only          refuse writes
+      --layer NAME[=ARG]   put a layer in front of BACKEND; repeatable, the
+                           outermost first (`nbdring --help` lists them)
   -n, --export-name NAME   name of the export; clients may ask for it or for
                            the default export "" (default: "")
       --max-clients N      clients at once, 1 to 4096 (default: 64)
@@ -243,6 +265,8 @@ constexpr std::string_view info_help =
 Usage: nbdring info BACKEND [OPTION...]
 
 Options:
+      --layer NAME[=ARG]   put a layer in front of BACKEND; repeatable, the
+                           outermost first (`nbdring --help` lists them)
       --list               every export of the server
       --json               one object; sizes in bytes
       --tls POLICY         of a remote backend: off, allow or require (default:

@@ -49,14 +49,27 @@ struct Canonical {
   std::string operator()(const ExecSpec& exec) const { return "exec:" + encoded(exec.command); }
 };
 
+std::string text_of(const std::vector<LayerSpec>& layers) {
+  std::string text;
+  for (const LayerSpec& layer : layers) {
+    text += " --layer " + layer.name;
+    if (!layer.argument.empty()) text += "=" + encoded(layer.argument);
+  }
+  return text;
+}
+
 }  // namespace
 
 std::string canonical_text(const BackendSpec& spec) { return std::visit(Canonical(), spec.form); }
 
-std::string default_id(const BackendSpec& spec, int pid) {
+std::string canonical_text(const BackendSpec& spec, const std::vector<LayerSpec>& layers) {
+  return canonical_text(spec) + text_of(layers);
+}
+
+std::string default_id(const BackendSpec& spec, int pid, const std::vector<LayerSpec>& layers) {
   const bool each_another =
       std::holds_alternative<MemorySpec>(spec.form) || std::holds_alternative<NullSpec>(spec.form);
-  return canonical_text(spec) + (each_another ? "#" + std::to_string(pid) : "");
+  return canonical_text(spec) + (each_another ? "#" + std::to_string(pid) : "") + text_of(layers);
 }
 
 }  // namespace nbdring

@@ -4,7 +4,9 @@
 // terminals: plain ASCII.
 
 #include <string>
+#include <vector>
 
+#include "backends/layers/layer.hpp"
 #include "client/protocol/backend_spec.hpp"
 
 namespace nbdring {
@@ -13,8 +15,12 @@ namespace nbdring {
 /// read-only) is no part.
 std::string canonical_text(const BackendSpec& spec);
 
+/// With what stands in front of it: "file:/srv/disk.img --layer readonly --layer offset=512".
+/// Layers as they were written.
+std::string canonical_text(const BackendSpec& spec, const std::vector<LayerSpec>& layers);
+
 /// The default identity: the canonical text; for memory and null with the process behind it, as
 /// each is another one.
-std::string default_id(const BackendSpec& spec, int pid);
+std::string default_id(const BackendSpec& spec, int pid, const std::vector<LayerSpec>& layers = {});
 
 }  // namespace nbdring

@@ -1,5 +1,5 @@
-// nbdring info: what a backend is. A remote one is asked without being attached or written to, a
-// local one is opened read-only.
+// nbdring info: what a backend is. A remote one is asked without being attached or written to; a
+// local one, and any with layers in front, is opened read-only.
 
 #include "backends/nbd/dial.hpp"
 #include "backends/open.hpp"
@@ -13,9 +13,12 @@ namespace {
 
 using Goal = ClientHandshakeOptions::Goal;
 
-InfoReport ask_backend(const BackendSpec& spec, Log& log) {
+InfoReport ask_backend(const BackendSpec& spec, const InfoCommand& command, const Config& config,
+                       Log& log) {
   OpenOptions options;
   options.read_only = true;
+  options.layers = command.layers;
+  options.tls = with_defaults(command.tls, spec.form, config.tls);
   const auto backend = open_backend(spec, options, log);
   const Export& about = backend->about();
   InfoReport report;
@@ -45,11 +48,15 @@ InfoReport ask_server(const BackendSpec& spec, const InfoCommand& command, const
 }  // namespace
 
 int run_info(const InfoCommand& command, const CommonOptions& common) {
+  if (command.list && !command.layers.empty()) {
+    throw Failure(FailureKind::usage, "info: --list and --layer exclude each other; leave one out");
+  }
   Log log = common.log();
   const Config config = config_of(common, log);
   const BackendSpec spec = backend_from(command.backend, config, common, log);
+  const bool is_asked = can_go_away(spec.form) && command.layers.empty();
   InfoReport report =
-      can_go_away(spec.form) ? ask_server(spec, command, config, log) : ask_backend(spec, log);
+      is_asked ? ask_server(spec, command, config, log) : ask_backend(spec, command, config, log);
   report.backend = to_text(spec.form);
   report.is_list = command.list;
   print(command.json ? info_json(report) : info_text(report));

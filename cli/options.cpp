@@ -109,6 +109,7 @@ void CommandLine::add_attach() {
   option(attach, "--id");
   option(attach, "--name");
   option(attach, "--path");
+  option_list(attach, "--layer");
   add_tls(attach);
   flag(attach, "--strict");
 }
@@ -136,6 +137,7 @@ void CommandLine::add_serve() {
   option_list(serve, "--tcp");
   option_list(serve, "--fd");
   flag(serve, "-r,--read-only");
+  option_list(serve, "--layer");
   option(serve, "-n,--export-name");
   option(serve, "--max-clients");
   option(serve, "--tls");
@@ -150,6 +152,7 @@ void CommandLine::add_serve() {
 void CommandLine::add_info() {
   CLI::App& info = command("info");
   option(info, "BACKEND");
+  option_list(info, "--layer");
   flag(info, "--list");
   flag(info, "--json");
   add_tls(info);
@@ -227,6 +230,7 @@ AttachCommand CommandLine::attach() const {
   if (!path.empty() && path != "auto" && path != "engine") {
     throw Failure(FailureKind::usage, "--path: '" + path + "' is not auto or engine");
   }
+  command.layers = parse_layers(words_.lists.at("--layer"));
   command.tls = tls();
   return command;
 }
@@ -278,6 +282,7 @@ ServeCommand CommandLine::serve() const {
                   "--export-name: longer than 4096 bytes; choose a shorter one");
   }
   command.clients_max = number("--max-clients", 1, clients_max, 64);
+  command.layers = parse_layers(words_.lists.at("--layer"));
   command.tls = serve_tls();
   command.timeout = std::chrono::seconds(number("--timeout", 1, seconds_max, 30));
   return command;
@@ -289,6 +294,7 @@ InfoCommand CommandLine::info() const {
       positional("info", "BACKEND", "what to ask, e.g. `nbdring info nbd://server/export`");
   command.list = words_.flags.at("--list");
   command.json = words_.flags.at("--json");
+  command.layers = parse_layers(words_.lists.at("--layer"));
   command.tls = tls();
   return command;
 }
@@ -315,17 +321,9 @@ TlsSettings CommandLine::serve_tls() const {
   tls.certificates = values.at("--tls-certificates");
   tls.verify_peer = words_.flags.at("--tls-verify-peer");
   tls.priority = values.at("--tls-priority");
-  const bool has_keys = !tls.psk_file.empty() || !tls.certificates.empty();
-  if (has_keys) tls.policy = TlsPolicy::require;
+  if (!tls.psk_file.empty() || !tls.certificates.empty()) tls.policy = TlsPolicy::require;
   if (has("--tls")) tls.policy = parse_tls_policy("--tls", values.at("--tls"));
-  if (tls.policy != TlsPolicy::off && !has_keys) {
-    throw Failure(FailureKind::usage,
-                  "serve: TLS needs keys; give --tls-psk FILE or --tls-certificates DIR");
-  }
-  if (tls.verify_peer && tls.certificates.empty()) {
-    throw Failure(FailureKind::usage,
-                  "--tls-verify-peer looks at clients' certificates; give --tls-certificates DIR");
-  }
+  check_serve_tls(tls);
   return tls;
 }
 

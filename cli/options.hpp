@@ -13,6 +13,7 @@
 #include <variant>
 #include <vector>
 
+#include "backends/layers/layer.hpp"
 #include "backends/nbd/tls_settings.hpp"
 #include "cli/values.hpp"
 #include "client/runtime/log.hpp"
@@ -46,9 +47,10 @@ struct AttachCommand {
   std::optional<std::uint32_t> block_size;
   std::optional<std::chrono::seconds> timeout;
   std::optional<std::chrono::seconds> recovery_window;
-  std::string id;    // empty: the backend's canonical text
-  std::string name;  // empty: none
-  TlsOptions tls;    // of a remote backend
+  std::string id;                 // empty: the backend's canonical text
+  std::string name;               // empty: none
+  std::vector<LayerSpec> layers;  // in front of the backend, outermost first
+  TlsOptions tls;                 // of a remote backend
 };
 
 struct DetachCommand {
@@ -75,6 +77,7 @@ struct ServeCommand {
   std::vector<TcpEndpoint> tcp;
   std::vector<int> descriptors;
   bool read_only = false;
+  std::vector<LayerSpec> layers;  // in front of the backend, outermost first
   std::string export_name;
   std::size_t clients_max = 64;
   std::chrono::seconds timeout{30};
@@ -85,6 +88,7 @@ struct InfoCommand {
   std::string backend;
   bool list = false;
   bool json = false;
+  std::vector<LayerSpec> layers;  // in front of the backend, outermost first
   TlsOptions tls;
 };
 

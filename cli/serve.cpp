@@ -130,6 +130,7 @@ int run_serve(const ServeCommand& command, const CommonOptions& common) {
   const BackendSpec spec = backend_from(command.backend, config, common, log);
   OpenOptions open;
   open.read_only = command.read_only;
+  open.layers = command.layers;
   open.tls = with_defaults(TlsOptions(), spec.form, config.tls);
   open.lanes = journal_shares;
   const auto backend = open_backend(spec, open, log);

@@ -102,4 +102,15 @@ TlsPolicy parse_tls_policy(std::string_view option, std::string_view value) {
                                         "' is not off, allow or require");
 }
 
+void check_serve_tls(const TlsSettings& tls) {
+  if (tls.policy != TlsPolicy::off && tls.psk_file.empty() && tls.certificates.empty()) {
+    throw Failure(FailureKind::usage,
+                  "serve: TLS needs keys; give --tls-psk FILE or --tls-certificates DIR");
+  }
+  if (tls.verify_peer && tls.certificates.empty()) {
+    throw Failure(FailureKind::usage,
+                  "--tls-verify-peer looks at clients' certificates; give --tls-certificates DIR");
+  }
+}
+
 }  // namespace nbdring

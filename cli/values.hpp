@@ -7,6 +7,7 @@
 #include <string_view>
 
 #include "client/protocol/tls_policy.hpp"
+#include "client/transport/tls.hpp"
 
 namespace nbdring {
 
@@ -33,5 +34,8 @@ std::string parse_id(std::string_view option, std::string_view value);
 
 /// off, allow or require.
 TlsPolicy parse_tls_policy(std::string_view option, std::string_view value);
+
+/// A server's options for TLS belong together.
+void check_serve_tls(const TlsSettings& tls);
 
 }  // namespace nbdring

@@ -75,6 +75,7 @@ struct LayerSpec {
 
 /// "NAME" or "NAME=ARG". Throws Failure (usage) for a name that no layer has.
 LayerSpec parse_layer(std::string_view text);
+std::vector<LayerSpec> parse_layers(const std::vector<std::string>& texts);
 
 /// Throws Failure (usage) that says which layer, which value and what would be right.
 std::unique_ptr<Backend> add_layer(std::unique_ptr<Backend> below, const LayerSpec& layer,

@@ -50,6 +50,16 @@ LayerSpec parse_layer(std::string_view text) {
   return layer;
 }
 
+std::vector<LayerSpec> parse_layers(const std::vector<std::string>& texts) {
+  if (texts.size() > layers_max) {
+    throw Failure(FailureKind::usage,
+                  "--layer: more than " + std::to_string(layers_max) + " of them; leave some out");
+  }
+  std::vector<LayerSpec> layers;
+  for (const std::string& text : texts) layers.push_back(parse_layer(text));
+  return layers;
+}
+
 std::unique_ptr<Backend> add_layer(std::unique_ptr<Backend> below, const LayerSpec& layer,
                                    Log& log) {
   const LayerKind* kind = kind_of(layer.name);
@@ -59,10 +69,6 @@ std::unique_ptr<Backend> add_layer(std::unique_ptr<Backend> below, const LayerSp
 
 std::unique_ptr<Backend> add_layers(std::unique_ptr<Backend> below,
                                     const std::vector<LayerSpec>& layers, Log& log) {
-  if (layers.size() > layers_max) {
-    throw Failure(FailureKind::usage,
-                  "--layer: more than " + std::to_string(layers_max) + " layers; leave some out");
-  }
   for (auto layer = layers.rbegin(); layer != layers.rend(); ++layer) {
     below = add_layer(std::move(below), *layer, log);
   }
