@@ -1,10 +1,14 @@
 // The table of layers: a line each.
 
 #include <algorithm>
-#include <array>
 
+#include "backends/layers/delay.hpp"
+#include "backends/layers/error.hpp"
 #include "backends/layers/layer.hpp"
 #include "backends/layers/layers_argument.hpp"
+#include "backends/layers/log.hpp"
+#include "backends/layers/offset.hpp"
+#include "backends/layers/rate.hpp"
 #include "backends/layers/readonly.hpp"
 
 namespace nbdring {
@@ -20,6 +24,12 @@ constexpr std::size_t layers_max = 16;
 
 constexpr LayerKind kinds[] = {
     {"readonly", "readonly", make_readonly_layer},
+    {"offset", "offset=BYTES[,size=BYTES]", make_offset_layer},
+    {"rate", "rate=BYTES[/s]", make_rate_layer},
+    {"delay", "delay=MS or delay=read:MS,write:MS,flush:MS,trim:MS,zero:MS,extents:MS",
+     make_delay_layer},
+    {"error", "error=ERRNO[:RATE%][:COMMAND][:file=PATH]", make_error_layer},
+    {"log", "log=PATH", make_log_layer},
 };
 
 const LayerKind* kind_of(std::string_view name) {
