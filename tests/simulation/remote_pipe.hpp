@@ -28,6 +28,7 @@ struct RemotePipe {
   bool is_cut = false;             // nothing passes any more, but what is on its way to the server
   bool is_noticed = false;         // the client knows
   Clock::time_point late_until{};  // a cut pipe's bytes may arrive until then
+  Clock::time_point noticed_from{};  // and the client knows from then on; none: by itself
   ReadinessFlag readable;
   ReadinessFlag writable;
 

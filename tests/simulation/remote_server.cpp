@@ -42,11 +42,32 @@ Task<Dialled> RemoteServer::accept() {
   co_return dialled;
 }
 
+// Some clients hear of it at once, some when the word has come through, and until then what had
+// been answered still arrives.
 void RemoteServer::crash() {
   volatile_ = stable_;
-  for (Session& session : sessions_) session.pipe->server_closes();
+  for (Session& session : sessions_) {
+    session.pipe->to_server.clear();
+    if (session.pipe->is_cut) continue;
+    if (random_.percent(50)) {
+      session.pipe->server_closes();
+    } else {
+      session.pipe->cut(false, Clock::now());
+      session.pipe->noticed_from = Clock::now() + std::chrono::milliseconds(random_.below(1'500));
+      unaware_.push_back(session.pipe);
+    }
+  }
   sessions_.clear();
   is_up_ = is_stalled_ = false;
+}
+
+void RemoteServer::tell_unaware() {
+  std::erase_if(unaware_, [](const std::shared_ptr<RemotePipe>& pipe) {
+    if (Clock::now() < pipe->noticed_from) return false;
+    pipe->is_noticed = true;
+    pipe->update();
+    return true;
+  });
 }
 
 // A server that goes on has first of all what it had before: it is done with those whose client
@@ -66,23 +87,20 @@ void RemoteServer::finish_ghosts(Session& session) {
   while (!session.asked.empty()) execute(session, random_.below(session.asked.size()));
 }
 
+void RemoteServer::cut(RemotePipe& pipe) {
+  if (pipe.is_cut) return;
+  const auto most = static_cast<std::uint64_t>(latest_ghost.count());
+  pipe.cut(random_.percent(60), Clock::now() + std::chrono::milliseconds(random_.below(most)));
+}
+
 void RemoteServer::cut_one() {
   if (sessions_.empty()) return;
   const auto which = static_cast<std::ptrdiff_t>(random_.below(sessions_.size()));
-  RemotePipe& pipe = *std::next(sessions_.begin(), which)->pipe;
-  if (pipe.is_cut) return;
-  const auto late =
-      std::chrono::milliseconds(random_.below(static_cast<std::uint64_t>(latest_ghost.count())));
-  pipe.cut(random_.percent(60), Clock::now() + late);
+  cut(*std::next(sessions_.begin(), which)->pipe);
 }
 
 void RemoteServer::cut_all() {
-  for (Session& session : sessions_) {
-    if (session.pipe->is_cut) continue;
-    const auto late =
-        std::chrono::milliseconds(random_.below(static_cast<std::uint64_t>(latest_ghost.count())));
-    session.pipe->cut(random_.percent(60), Clock::now() + late);
-  }
+  for (Session& session : sessions_) cut(*session.pipe);
 }
 
 void RemoteServer::set_unreachable(bool unreachable) {
@@ -91,6 +109,7 @@ void RemoteServer::set_unreachable(bool unreachable) {
 }
 
 void RemoteServer::step() {
+  tell_unaware();
   if (!is_up_ || is_stalled_) return;
   for (auto session = sessions_.begin(); session != sessions_.end();) {
     read(*session);

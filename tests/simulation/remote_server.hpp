@@ -35,7 +35,7 @@ class RemoteServer {
   void stall(bool stalls);
   /// Nobody gets through, in either direction, until false.
   void set_unreachable(bool unreachable);
-  /// Breaks one connection, or all.
+  /// Breaks one connection, or all; some of them without a sign.
   void cut_one();
   void cut_all();
 
@@ -61,6 +61,8 @@ class RemoteServer {
     bool has_ended = false;                       // DISC
   };
 
+  void cut(RemotePipe& pipe);
+  void tell_unaware();
   void finish_ghosts(Session& session);
   void read(Session& session);
   bool read_one(Session& session);
@@ -74,6 +76,7 @@ class RemoteServer {
   std::vector<std::byte> volatile_;
   std::vector<std::byte> stable_;
   std::list<Session> sessions_;
+  std::vector<std::shared_ptr<RemotePipe>> unaware_;  // of clients that do not know of a crash yet
   bool is_up_ = true;
   bool is_stalled_ = false;
   bool is_unreachable_ = false;

@@ -102,11 +102,14 @@ void RemoteWorld::break_something() {
   if (random_.below(fault_every_) != 0) return;
   const std::uint64_t kind = random_.below(100);
   if (kind < 45) {
-    trace("the server crashes");
+    const bool at_once = random_.percent(50);
+    trace(at_once ? "the server crashes and starts" : "the server crashes");
     server_->crash();
+    if (at_once) server_->restart();
   } else if (kind < 65) {
-    trace("a connection breaks");
-    server_->cut_one();
+    const bool all = random_.percent(50);
+    trace(all ? "all connections break" : "a connection breaks");
+    all ? server_->cut_all() : server_->cut_one();
   } else if (kind < 80) {
     trace("the network breaks");
     server_->set_unreachable(true);
@@ -132,7 +135,7 @@ void RemoteWorld::repair_something() {
 }
 
 Task<void> RemoteWorld::use_lane(Loop& loop, std::size_t index) {
-  const std::uint64_t lives = random_.between(1, 3);
+  const std::uint64_t lives = random_.between(1, random_.percent(30) ? 12 : 3);
   for (std::uint64_t life = 0; life < lives; ++life) {
     std::unique_ptr<BackendLane> lane;
     if (Carrier* const carrier = remote_->carrier()) {
@@ -144,7 +147,7 @@ Task<void> RemoteWorld::use_lane(Loop& loop, std::size_t index) {
     Scope workers(loop.frames());
     const std::uint64_t depth = random_.between(1, 6);
     for (std::uint64_t i = 0; i < depth; ++i) {
-      workers.spawn(work(loop, *lane, random_.between(1, 40)));
+      workers.spawn(work(loop, *lane, random_.between(1, lives > 3 ? 5 : 40)));
     }
     co_await workers.join();
     const std::uint64_t asked = oracle_->event();

@@ -1,0 +1,134 @@
+#include "client/engine/hand_over.hpp"
+
+#include <gtest/gtest.h>
+
+#include <future>
+#include <list>
+#include <thread>
+
+#include "backends/memory.hpp"
+#include "tests/support/fixtures.hpp"
+#include "tests/support/gated_backend.hpp"
+#include "tests/support/pattern.hpp"
+
+namespace nbdring {
+namespace {
+
+constexpr std::uint64_t size = 4 * 1024 * 1024;
+
+/// A backend of which there is only one lane, on a thread of its own.
+class OneLaneBackend final : public Backend {
+ public:
+  explicit OneLaneBackend(Backend& inner) : inner_(inner) {
+    std::promise<void> started;
+    auto start = started.get_future();
+    thread_ = std::thread([this, &started] {
+      Loop loop;
+      loop.run(serve(loop, started));
+    });
+    start.get();
+  }
+  ~OneLaneBackend() override {
+    loop_->post(end_);
+    thread_.join();
+  }
+
+  const Export& about() const override { return inner_.about(); }
+  std::unique_ptr<BackendLane> open_lane(Loop& loop) override {
+    return std::make_unique<HandOver>(loop, *carrier_);
+  }
+
+ private:
+  class End final : public Message {
+   public:
+    void deliver() noexcept override { event.raise(); }
+    Event event;
+  };
+
+  Task<void> serve(Loop& loop, std::promise<void>& started) {
+    const auto lane = inner_.open_lane(loop);
+    Carrier carrier(loop, *lane);
+    carrier_ = &carrier;
+    loop_ = &loop;
+    started.set_value();
+    co_await end_.event.wait();
+    co_await carrier.drain();
+  }
+
+  Backend& inner_;
+  Loop* loop_ = nullptr;
+  Carrier* carrier_ = nullptr;
+  End end_;
+  std::thread thread_;
+};
+
+LaneOptions lane_of(std::size_t slots) {
+  LaneOptions options = small_lane();
+  options.slots = slots;
+  return options;
+}
+
+TEST(HandOver, CarriesRequestsOfManyLanesAndBringsTheAnswersBack) {
+  MemoryBackend memory(size);
+  OneLaneBackend backend(memory);
+  std::list<LaneFixture> lanes;
+  for (int i = 0; i < 3; ++i) lanes.emplace_back(backend, lane_of(8));
+  std::uint64_t number = 0;
+  for (int round = 0; round < 50; ++round) {
+    for (LaneFixture& lane : lanes) {
+      ++number;
+      const std::uint64_t offset = number * 4096;
+      const auto bytes = pattern(number, offset, 4096);
+      lane.client().send(make_request(nbd::cmd_write, offset, 4096), bytes);
+    }
+    for (LaneFixture& lane : lanes) EXPECT_EQ(lane.client().reply().error, 0U);
+  }
+  for (std::uint64_t i = 1; i <= number; ++i) {
+    const auto reply = lanes.front().client().call(make_request(nbd::cmd_read, i * 4096, 4096));
+    EXPECT_TRUE(matches_pattern(reply.data, i, i * 4096));
+  }
+}
+
+// A lane that has one slot begins its next request while the loop's turn ends.
+TEST(HandOver, NothingIsLeftBehindAtTheEndOfATurn) {
+  MemoryBackend memory(size);
+  OneLaneBackend backend(memory);
+  LaneFixture lane(backend, lane_of(1));
+  for (int i = 0; i < 20; ++i) lane.client().send(make_request(nbd::cmd_read, 0, 512));
+  for (int i = 0; i < 20; ++i) EXPECT_EQ(lane.client().reply().error, 0U);
+}
+
+TEST(HandOver, RequestsAreUnderWayTogether) {
+  MemoryBackend memory(size);
+  GatedBackend gated(memory);
+  OneLaneBackend backend(gated);
+  LaneFixture lane(backend, lane_of(8));
+  for (int i = 0; i < 8; ++i) lane.client().send(make_request(nbd::cmd_read, 0, 512));
+  EXPECT_TRUE(eventually([&] { return gated.arrived() == 8; }));
+  gated.open_gate();
+  for (int i = 0; i < 8; ++i) EXPECT_EQ(lane.client().reply().error, 0U);
+}
+
+TEST(HandOver, PassesErrorsOn) {
+  MemoryBackend memory(size);
+  OneLaneBackend backend(memory);
+  LaneFixture lane(backend, lane_of(2));
+  EXPECT_EQ(lane.client().call(make_request(nbd::cmd_flush, 0, 0)).error, 0U);
+  EXPECT_EQ(lane.client().call(make_request(nbd::cmd_trim, 0, 4096)).error, 0U);
+  EXPECT_EQ(lane.client().call(make_request(nbd::cmd_write_zeroes, 0, 4096)).error, 0U);
+}
+
+TEST(HandOver, AllocatesNothingPerRequest) {
+  MemoryBackend memory(size);
+  OneLaneBackend backend(memory);
+  LaneFixture lane(backend, lane_of(8));
+  for (int i = 0; i < 200; ++i) {
+    EXPECT_EQ(lane.client().call(make_request(nbd::cmd_read, 0, 4096)).error, 0U);
+  }
+  lane.client().close();
+  lane.end();
+  EXPECT_EQ(lane.frame_fallbacks(), 0U);
+}
+
+}  // namespace
+}  // namespace nbdring
