@@ -8,8 +8,10 @@
 #include "backends/layers/layers_argument.hpp"
 #include "backends/layers/log.hpp"
 #include "backends/layers/offset.hpp"
+#include "backends/layers/partition.hpp"
 #include "backends/layers/rate.hpp"
 #include "backends/layers/readonly.hpp"
+#include "backends/layers/tar.hpp"
 
 namespace nbdring {
 namespace {
@@ -25,6 +27,8 @@ constexpr std::size_t layers_max = 16;
 constexpr LayerKind kinds[] = {
     {"readonly", "readonly", make_readonly_layer},
     {"offset", "offset=BYTES[,size=BYTES]", make_offset_layer},
+    {"partition", "partition=N", make_partition_layer},
+    {"tar", "tar=MEMBER", make_tar_layer},
     {"rate", "rate=BYTES[/s]", make_rate_layer},
     {"delay", "delay=MS or delay=read:MS,write:MS,flush:MS,trim:MS,zero:MS,extents:MS",
      make_delay_layer},
