@@ -38,7 +38,7 @@ constexpr LayerKind kinds[] = {
 
 const LayerKind* kind_of(std::string_view name) {
   const auto* kind = std::find_if(std::begin(kinds), std::end(kinds),
-                                  [name](const LayerKind& kind) { return kind.name == name; });
+                                  [name](const LayerKind& one) { return one.name == name; });
   return kind == std::end(kinds) ? nullptr : kind;
 }
 
