@@ -1,13 +1,15 @@
 #pragma once
 // The endpoints behind make_endpoint(), one function each, and what they share. For endpoint*.cpp
-// only.
+// and their tests.
 
 #include "backends/nbd/endpoint.hpp"
 #include "client/runtime/process.hpp"
+#include "client/transport/resolve.hpp"
 
 namespace nbdring {
 
-std::unique_ptr<Endpoint> make_tcp_endpoint(const Uri& uri, Log& log);
+/// lookup: another than the system's only in tests.
+std::unique_ptr<Endpoint> make_tcp_endpoint(const Uri& uri, Log& log, Lookup lookup = look_up);
 std::unique_ptr<Endpoint> make_unix_endpoint(const Uri& uri, Log& log);
 std::unique_ptr<Endpoint> make_vsock_endpoint(const Uri& uri);
 std::unique_ptr<Endpoint> make_ssh_endpoint(const Uri& uri);

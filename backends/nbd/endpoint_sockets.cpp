@@ -15,7 +15,6 @@
 #include "backends/nbd/endpoint_kinds.hpp"
 #include "client/runtime/error.hpp"
 #include "client/transport/connect_race.hpp"
-#include "client/transport/resolve.hpp"
 
 namespace nbdring {
 namespace {
@@ -47,15 +46,16 @@ bool is_this_machine(const std::string& host) {
 // then on: the connections of one device reach one server as long as it is there.
 class TcpEndpoint final : public Endpoint {
  public:
-  TcpEndpoint(const Uri& uri, Log& log)
+  TcpEndpoint(const Uri& uri, Log& log, Lookup lookup)
       : log_(log),
+        lookup_(std::move(lookup)),
         host_(uri.host.empty() ? "localhost" : uri.host),
         port_(static_cast<std::uint16_t>(uri.port.value_or(nbd_port))),
         text_((host_.find(':') == std::string::npos ? host_ : "[" + host_ + "]") + ":" +
               std::to_string(port_)) {}
 
   Task<FileDescriptor> connect(Loop& loop, Clock::time_point deadline) override {
-    Resolution found = co_await resolve(loop, host_, port_, deadline, look_up);
+    Resolution found = co_await resolve(loop, host_, port_, deadline, lookup_);
     if (found.addresses.empty()) fail_unreachable(text_, found.problem);
     const std::vector<SocketAddress> addresses = in_order(found.addresses);
     ConnectRace race(loop, addresses);
@@ -103,6 +103,7 @@ class TcpEndpoint final : public Endpoint {
   }
 
   Log& log_;
+  Lookup lookup_;
   std::string host_;
   std::uint16_t port_;
   std::string text_;
@@ -172,8 +173,8 @@ class VsockEndpoint final : public Endpoint {
 
 }  // namespace
 
-std::unique_ptr<Endpoint> make_tcp_endpoint(const Uri& uri, Log& log) {
-  return std::make_unique<TcpEndpoint>(uri, log);
+std::unique_ptr<Endpoint> make_tcp_endpoint(const Uri& uri, Log& log, Lookup lookup) {
+  return std::make_unique<TcpEndpoint>(uri, log, std::move(lookup));
 }
 
 std::unique_ptr<Endpoint> make_unix_endpoint(const Uri& uri, Log& log) {

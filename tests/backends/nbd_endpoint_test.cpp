@@ -17,6 +17,7 @@
 #include <thread>
 #include <vector>
 
+#include "backends/nbd/endpoint_kinds.hpp"
 #include "client/protocol/backend_spec.hpp"
 #include "client/runtime/error.hpp"
 #include "client/transport/connect.hpp"
@@ -87,11 +88,13 @@ FileDescriptor listen_at(SocketAddress& address, int backlog = 8) {
   return listener;
 }
 
-SocketAddress loopback() {
+// 127.0.0.LAST
+SocketAddress loopback(std::uint16_t port = 0, std::uint32_t last = 1) {
   SocketAddress address;
   auto& v4 = reinterpret_cast<sockaddr_in&>(address.storage);
   v4.sin_family = AF_INET;
-  v4.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  v4.sin_port = htons(port);
+  v4.sin_addr.s_addr = htonl((INADDR_LOOPBACK & 0xffffff00) + last);
   address.length = sizeof v4;
   return address;
 }
@@ -168,6 +171,37 @@ TEST_F(EndpointTest, TcpSaysWhyNot) {
   EXPECT_NE(named.find("127.0.0.1 connection refused"), std::string::npos) << named;
   EXPECT_TRUE(failure(*make("nbd://nbdring-nobody.invalid/"))
                   .starts_with("cannot reach nbdring-nobody.invalid:10809: "));
+}
+
+// A name with two machines behind it: the connections of a device stay with one as long as it is
+// there, whatever order the name service has them in.
+TEST_F(EndpointTest, TcpStaysWithTheAddressThatServed) {
+  SocketAddress first = loopback();
+  FileDescriptor first_listener = listen_at(first);
+  const std::string port = port_of(first);
+  SocketAddress second = loopback(static_cast<std::uint16_t>(std::stoi(port)), 2);
+  const FileDescriptor second_listener = listen_at(second);
+  std::vector<SocketAddress> answer{first, second};
+  const auto endpoint = make_tcp_endpoint(parse_uri("nbd://nas:" + port + "/"), *log_,
+                                          [&answer](const std::string&, std::uint16_t) {
+                                            return Resolution{answer, ""};
+                                          });
+  const auto peer = [](const FileDescriptor& socket) {
+    SocketAddress address;
+    address.length = sizeof address.storage;
+    ::getpeername(socket.get(), reinterpret_cast<sockaddr*>(&address.storage), &address.length);
+    return address.text();
+  };
+  EXPECT_EQ(peer(connect(*endpoint)), "127.0.0.1");
+  std::swap(answer[0], answer[1]);
+  EXPECT_EQ(peer(connect(*endpoint)), "127.0.0.1");
+  EXPECT_EQ(contents("log"), "");
+  first_listener.reset();
+  EXPECT_EQ(peer(connect(*endpoint)), "127.0.0.2");
+  EXPECT_NE(contents("log").find("nas:" + port +
+                                 " is now reached at 127.0.0.2, before it was at 127.0.0.1"),
+            std::string::npos)
+      << contents("log");
 }
 
 TEST_F(EndpointTest, UnixSaysWhyNot) {
