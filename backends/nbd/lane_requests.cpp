@@ -17,7 +17,9 @@ Task<Status> NbdLane::serve(BackendRequest request) {
       if (remote_.refuses()) co_return Status::from_errno(EIO);
       co_await parked_.wait(ticket);
     }
-    if (hand_over_) co_return co_await perform(*hand_over_, request);
+    if (hand_over_) {
+      co_return co_await perform(*hand_over_, request);
+    }
     if (has_entry && (no_room_.has_older(ticket) || !journal_->reserve(room))) {
       if (!journal_->empty()) flush_soon();
       co_await no_room_.wait(ticket);

@@ -184,6 +184,49 @@ TEST(Report, AnEmptyListIsNothingAndAnEmptyArray) {
   EXPECT_EQ(list_json({}), "[]\n");
 }
 
+DeviceStatus of_a_remote() {
+  BackendHealth remote;
+  remote.state = "recovering";
+  remote.since = std::chrono::milliseconds(1500);
+  remote.reconnects = 2;
+  remote.replayed_writes = 7;
+  remote.replayed_bytes = 28672;
+  remote.volatile_writes = 3;
+  remote.volatile_bytes = 12288;
+  remote.longest_stall = std::chrono::milliseconds(2500);
+  remote.last_reason = "it \033[2Jbroke \xff";
+  remote.endpoint = "nas:10809";
+  remote.tls = "TLS1.3 AES-128-GCM";
+  const TwoLanes lanes;
+  return collect_status(some_record(), {&lanes.first, &lanes.second}, 1'790'003'900, remote);
+}
+
+TEST(Report, StatusTellsHowARemoteIsDoing) {
+  const std::string table = status_table(of_a_remote());
+  EXPECT_THAT(table, testing::StartsWith("/dev/nbd0  recovering  "));
+  EXPECT_THAT(table, testing::HasSubstr(
+                         "remote   nas:10809  recovering for 1.50 s  TLS1.3 AES-128-GCM\n"
+                         "         12.0 KiB not flushed  reconnects 2  written again 7 (28.0 KiB)"
+                         "  longest stall 2.50 s\n"));
+  EXPECT_EQ(table.find('\033'), std::string::npos);
+  const std::string exposition = status_prometheus(of_a_remote());
+  EXPECT_THAT(
+      exposition,
+      testing::HasSubstr("nbdring_remote_serving{device=\"nbd0\",endpoint=\"nas:10809\"} 0\n"));
+  EXPECT_THAT(exposition,
+              testing::HasSubstr("nbdring_remote_replayed_bytes_total{device=\"nbd0\"} 28672\n"));
+}
+
+TEST(Report, ARemotesStatusTravelsAsJson) {
+  DeviceStatus status = of_a_remote();
+  status.remote.last_reason = "the server closed the connection";
+  EXPECT_EQ(status_from_json(to_json(status)), status);
+  EXPECT_EQ(nlohmann::json::parse(to_json(status))["remote"]["since_ms"], 1500);
+  EXPECT_FALSE(nlohmann::json::parse(to_json(TwoLanes().status())).contains("remote"));
+  // Whatever bytes a server says are no reason to have no status.
+  EXPECT_TRUE(status_from_json(to_json(of_a_remote())).has_value());
+}
+
 TEST(Report, ListJsonTellsTheState) {
   const auto json = nlohmann::json::parse(list_json({{some_record(), false}}));
   EXPECT_EQ(json[0]["device"], "/dev/nbd0");

@@ -4,6 +4,7 @@
 
 #include <list>
 
+#include "tests/support/allocations.hpp"
 #include "tests/support/crashable_server.hpp"
 #include "tests/support/fixtures.hpp"
 #include "tests/support/pattern.hpp"
@@ -272,6 +273,27 @@ TEST_P(NbdBackendTest, ReadOnlyIsKept) {
   server_.crash();
   server_.start();
   EXPECT_TRUE(reads(0, 0, 1));
+}
+
+// Memory may be what the device is to free.
+TEST_P(NbdBackendTest, ALaneAllocatesNothingPerRequest) {
+  LaneOptions lane = small_lane();
+  lane.slots = 32;
+  attach(0);
+  lanes_.emplace_back(*backend_, lane);
+  const auto round = [this] {
+    const auto bytes = pattern(1, 0, block);
+    for (std::uint64_t i = 0; i < 32; ++i) {
+      client().send(make_request(nbd::cmd_write, i * block, block), bytes);
+    }
+    for (int i = 0; i < 32; ++i) ASSERT_EQ(client().reply().error, 0U);
+    ASSERT_EQ(flush(), 0U);
+    ASSERT_TRUE(reads(1, 0));
+  };
+  for (int i = 0; i < 5; ++i) round();
+  const std::uint64_t before = counted_allocations();
+  for (int i = 0; i < 50; ++i) round();
+  EXPECT_EQ(counted_allocations() - before, 0U);
 }
 
 TEST(NbdBackend, ThrowsWhereTheServerIsAway) {
