@@ -71,7 +71,10 @@ bool can_go_away(const BackendForm& form) {
 
 std::unique_ptr<Backend> open_backend(const BackendSpec& spec, const OpenOptions& options,
                                       Log& log) {
-  auto backend = add_layers(std::visit(Opener{options, log}, spec.form), options.layers, log);
+  // What is below a cow is never written: it may be without write permission, and others' base too.
+  OpenOptions below = options;
+  for (const LayerSpec& layer : options.layers) below.read_only |= layer.name == "cow";
+  auto backend = add_layers(std::visit(Opener{below, log}, spec.form), options.layers, log);
   // A layer may have made it writable again.
   if (options.read_only && !backend->about().is_read_only()) return read_only(std::move(backend));
   return backend;
