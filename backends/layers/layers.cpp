@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "backends/layers/cache.hpp"
+#include "backends/layers/cow.hpp"
 #include "backends/layers/delay.hpp"
 #include "backends/layers/error.hpp"
 #include "backends/layers/layer.hpp"
@@ -10,6 +12,7 @@
 #include "backends/layers/offset.hpp"
 #include "backends/layers/partition.hpp"
 #include "backends/layers/rate.hpp"
+#include "backends/layers/readahead.hpp"
 #include "backends/layers/readonly.hpp"
 #include "backends/layers/tar.hpp"
 
@@ -34,6 +37,9 @@ constexpr LayerKind kinds[] = {
      make_delay_layer},
     {"error", "error=ERRNO[:RATE%][:COMMAND][:file=PATH]", make_error_layer},
     {"log", "log=PATH", make_log_layer},
+    {"cow", "cow[=PATH]", make_cow_layer},
+    {"cache", "cache[=PATH][,size=BYTES][,mode=writethrough]", make_cache_layer},
+    {"readahead", "readahead[=BYTES]", make_readahead_layer},
 };
 
 const LayerKind* kind_of(std::string_view name) {

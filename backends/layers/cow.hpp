@@ -1,0 +1,28 @@
+#pragma once
+// cow[=PATH]: what is below is never written; blocks that change go to an overlay, a sparse file
+// of its own. So a read-only base can be written above, and many devices can share one base.
+//
+// Without PATH the overlay is a file without a name in $TMPDIR or /var/tmp, gone with the program.
+// A flush of it has nothing to do, for nobody can come back to it.
+//
+// With PATH it survives the program and a crash of the machine: FLUSH and FUA bring the data and
+// the map to stable storage (cow_file.hpp). What was written and not flushed may be lost when the
+// program is killed, block by block, as in any cache that writes back.
+//
+// A block is 64 KiB. The first change of a part of it copies the rest from below; until it is done,
+// other changes of that block wait, whichever lane they came by. From then on the block is the
+// overlay's for good, and requests go straight to the file. Reads take no lock: while a block is
+// being copied, below has what it had before.
+
+#include "backends/layers/layers_argument.hpp"
+
+namespace nbdring {
+
+std::unique_ptr<Backend> make_cow_layer(std::unique_ptr<Backend> below,
+                                        const LayerArgument& argument, Log& log);
+
+/// path: empty for a file without a name.
+std::unique_ptr<Backend> copy_on_write(std::unique_ptr<Backend> below, const std::string& path,
+                                       Log& log);
+
+}  // namespace nbdring
