@@ -11,6 +11,10 @@
 namespace nbdring {
 namespace {
 
+// Bytes for the frames of the requests of all lanes, where the keeper's connection carries them;
+// touched as used.
+constexpr std::size_t frame_slab = 8 * 1024 * 1024;
+
 Export read_only(Export about) {
   constexpr std::uint16_t writing =
       nbd::flag_send_trim | nbd::flag_send_write_zeroes | nbd::flag_send_fast_zero;
@@ -63,7 +67,9 @@ void NbdBackend::keep(std::promise<void> started) {
   ::pthread_setname_np(::pthread_self(), "nbdring-keeper");
   try {
     if (options_.io_flusher) become_io_flusher();
-    loop_ = std::make_unique<Loop>();
+    LoopOptions loop_options;
+    loop_options.frame_slab = frame_slab;
+    loop_ = std::make_unique<Loop>(loop_options);
     keeper_ = std::make_unique<Keeper>(*loop_, *source_, remote_, options_, log_);
     loop_->run(keeper_->start());
   } catch (...) {

@@ -10,6 +10,12 @@
 #include "client/transport/socket.hpp"
 
 namespace nbdring {
+namespace {
+
+// Bytes for the frames of all requests at once, through every layer of a backend; touched as used.
+constexpr std::size_t frame_slab = 1024 * 1024;
+
+}  // namespace
 
 // Read back, because a wrong call is silently ignored by nobody but the kernel's flag.
 void become_io_flusher() {
@@ -32,7 +38,9 @@ void LaneThread::run(FileDescriptor socket) {
   std::exception_ptr failure;
   try {
     if (options_.io_flusher) become_io_flusher();
-    Loop loop;
+    LoopOptions loop_options;
+    loop_options.frame_slab = frame_slab;
+    Loop loop(loop_options);
     SocketStream stream(loop, std::move(socket));
     publish(&loop, &stream);
     try {

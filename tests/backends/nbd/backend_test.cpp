@@ -278,15 +278,16 @@ TEST_P(NbdBackendTest, ReadOnlyIsKept) {
 // Memory may be what the device is to free.
 TEST_P(NbdBackendTest, ALaneAllocatesNothingPerRequest) {
   LaneOptions lane = small_lane();
-  lane.slots = 32;
+  lane.slots = 128;
+  lane.resident_bytes = 1024 * 1024;
   attach(0);
   lanes_.emplace_back(*backend_, lane);
   const auto round = [this] {
     const auto bytes = pattern(1, 0, block);
-    for (std::uint64_t i = 0; i < 32; ++i) {
+    for (std::uint64_t i = 0; i < 128; ++i) {
       client().send(make_request(nbd::cmd_write, i * block, block), bytes);
     }
-    for (int i = 0; i < 32; ++i) ASSERT_EQ(client().reply().error, 0U);
+    for (int i = 0; i < 128; ++i) ASSERT_EQ(client().reply().error, 0U);
     ASSERT_EQ(flush(), 0U);
     ASSERT_TRUE(reads(1, 0));
   };
