@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "backends/layers/blocksize.hpp"
 #include "backends/layers/cache.hpp"
 #include "backends/layers/cow.hpp"
 #include "backends/layers/delay.hpp"
@@ -32,6 +33,7 @@ constexpr LayerKind kinds[] = {
     {"offset", "offset=BYTES[,size=BYTES]", make_offset_layer},
     {"partition", "partition=N", make_partition_layer},
     {"tar", "tar=MEMBER", make_tar_layer},
+    {"blocksize", "blocksize=BYTES", make_blocksize_layer},
     {"rate", "rate=BYTES[/s]", make_rate_layer},
     {"delay", "delay=MS or delay=read:MS,write:MS,flush:MS,trim:MS,zero:MS,extents:MS",
      make_delay_layer},
