@@ -59,6 +59,11 @@ is repeatable, the outermost first:
                             read-only
   blocksize=BYTES           the smallest block offered, 1 to 65536; parts of the
                             blocks below are read, changed and written
+  cow[=PATH]                changes go to a file (one in /var/tmp); what is
+                            below is only read
+  cache[=PATH][,size=BYTES] what was read is kept in a local file; writes go
+                            through
+  readahead[=BYTES]         what a sequential reader will want is fetched ahead
   rate=BYTES[/s]            what is read and written in a second
   delay=MS, delay=read:MS,write:MS,flush:MS,trim:MS,zero:MS,extents:MS
                             each request waits first

@@ -35,6 +35,21 @@ TEST(Identity, IsPlainAsciiAndReadsBack) {
   EXPECT_EQ(canonical(canonical("/a?b#c%d\n\xc3\xbc e")), canonical("/a?b#c%d\n\xc3\xbc e"));
 }
 
+TEST(Identity, OtherLayersAreAnotherBackend) {
+  const auto file = parse_backend_spec("/x");
+  const auto of = [&](const std::vector<std::string>& layers) {
+    return default_id(file, 1, parse_layers(layers));
+  };
+  EXPECT_EQ(of({}), "file:/x");
+  EXPECT_EQ(of({"readonly", "offset=512,size=1K"}),
+            "file:/x --layer readonly --layer offset=512,size=1K");
+  EXPECT_NE(of({"readonly", "offset=512"}), of({"offset=512", "readonly"}));
+  EXPECT_EQ(of({"log=/a b\n\xc3\xbc"}), "file:/x --layer log=/a b%0A%C3%BC");
+  EXPECT_EQ(canonical_text(file, parse_layers({"readonly"})), of({"readonly"}));
+  const auto memory = parse_backend_spec("memory:1");
+  EXPECT_EQ(default_id(memory, 7, parse_layers({"readonly"})), "memory:1#7 --layer readonly");
+}
+
 TEST(Identity, MemoryIsNeverTheSameTwice) {
   const auto memory = parse_backend_spec("memory:1M");
   EXPECT_EQ(canonical_text(memory), "memory:1048576");

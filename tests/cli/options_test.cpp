@@ -63,7 +63,8 @@ INSTANTIATE_TEST_SUITE_P(
         Refused{"attach x --timeout 99999999999999999999", "--timeout"},
         Refused{"attach x --recovery-window 1.5", "'1.5'"},
         Refused{"attach x -b 513", "'513' is not 512, 1024, 2048 or 4096"},
-        Refused{"attach x -b 8192", "'8192'"}, Refused{"attach x --path kernel", "through the engine"},
+        Refused{"attach x -b 8192", "'8192'"},
+        Refused{"attach x --path kernel", "through the engine"},
         Refused{"attach x --path road", "'road' is not auto or engine"},
         Refused{"attach x --name nbd3", "reads like a device"},
         Refused{"attach x --name 7", "reads like a device"},
@@ -79,7 +80,9 @@ INSTANTIATE_TEST_SUITE_P(
         Refused{"serve x --tcp ::1:80", "[ADDRESS]:PORT"},
         Refused{"serve x --tcp :80", "HOST:PORT"}, Refused{"serve x --tcp a:65536", "HOST:PORT"},
         Refused{"serve x --fd -1", "'-1'"}, Refused{"serve x --max-clients 0", "'0'"},
-        Refused{"info", "no BACKEND given"}, Refused{"info x --tls maybe", "'maybe'"},
+        Refused{"serve x --layer nosuch", "'nosuch' is not a layer"},
+        Refused{"attach x --layer", "--layer takes one value"}, Refused{"info", "no BACKEND given"},
+        Refused{"info x --tls maybe", "'maybe'"},
         Refused{"info x --tls-verify-peer maybe", "'maybe' is not 0 or 1"},
         Refused{"info x --tls-psk k", "'--tls-psk' is not understood"},
         Refused{"--log-format xml list", "'xml' is neither text nor json"},
@@ -134,6 +137,15 @@ TEST(Options, ServeListensInSeveralPlaces) {
   EXPECT_EQ(command.tcp[1].port, 0);
   EXPECT_THAT(command.descriptors, ::testing::ElementsAre(5));
   EXPECT_EQ(command.export_name, "disk");
+}
+
+TEST(Options, LayersAreKeptInTheirOrder) {
+  const std::string line = " x --layer readonly --layer=offset=1K,size=2K --layer readonly";
+  const std::vector<LayerSpec> expected{
+      {"readonly", ""}, {"offset", "1K,size=2K"}, {"readonly", ""}};
+  EXPECT_EQ(parse_as<AttachCommand>("attach" + line).layers, expected);
+  EXPECT_EQ(parse_as<ServeCommand>("serve" + line).layers, expected);
+  EXPECT_EQ(parse_as<InfoCommand>("info" + line).layers, expected);
 }
 
 TEST(Options, InfoAndAttachTakeTheSameTlsOptions) {

@@ -22,7 +22,8 @@ for format in v7 ustar gnu pax; do
     expect_equal "$format ${name:0:20}" "$ours" "$(sha256sum <"$work/in/$name")"
     # Where a name has a record of its own, nbdkit's filter begins there, and not with the bytes.
     [[ $format == gnu && $name == "$long" ]] && continue
-    theirs=$(nbdkit -r -U - --filter=tar file "$work/$format.tar" tar-entry="$name" --run 'nbdcopy "$uri" - | sha256sum')
+    theirs=$(nbdkit -r -U - --filter=tar file "$work/$format.tar" tar-entry="$name" \
+      --run 'nbdcopy "$uri" - | sha256sum')
     expect_equal "$format ${name:0:20}, nbdkit" "$ours" "$theirs"
   done
 done
@@ -70,7 +71,8 @@ expect_equal 'holes' "$(nbdinfo --map "$uri" | grep -c hole)" 2
 nbdinfo --json "$uri" | grep -q '"is_read_only": true' || fail "an XVA's disk is not read-only"
 stop_serve
 # nbdkit's filter shows one block of it.
-theirs=$(nbdkit -r -U - --filter=tar file "$work/machine.xva" tar-entry=Ref:5/00000003 --run 'nbdcopy "$uri" - | sha256sum')
+theirs=$(nbdkit -r -U - --filter=tar file "$work/machine.xva" tar-entry=Ref:5/00000003 \
+  --run 'nbdcopy "$uri" - | sha256sum')
 start_serve "$work/machine.xva" -r --layer offset=3M,size=1M --layer tar=Ref:5
 expect_equal 'block 3' "$(nbdcopy "$uri" - | sha256sum)" "$theirs"
 stop_serve
