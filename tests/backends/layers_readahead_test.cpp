@@ -6,7 +6,7 @@
 #include <cstring>
 #include <thread>
 
-#include "backends/memory.hpp"
+#include "backends/file.hpp"
 #include "tests/support/backend_user.hpp"
 #include "tests/support/faulty_backend.hpp"
 #include "tests/support/fixtures.hpp"
@@ -32,10 +32,17 @@ class Borrowed final : public Backend {
 
 class ReadAheadTest : public testing::Test {
  protected:
-  ReadAheadTest() { fill_pattern(memory_.bytes(), 1, 0); }
+  ReadAheadTest() { file_.write(0, pattern(1, 0, size)); }
+  std::unique_ptr<FileBackend> make_base() {
+    FileSpec spec;
+    spec.path = file_.path();
+    return std::make_unique<FileBackend>(spec, log_.log());
+  }
 
-  MemoryBackend memory_{size};
-  GatedBackend gated_{memory_};
+  CapturedLog log_;
+  TemporaryFile file_{size};
+  std::unique_ptr<FileBackend> base_ = make_base();
+  GatedBackend gated_{*base_};
   std::unique_ptr<Backend> layer_ = read_ahead(std::make_unique<Borrowed>(gated_), window);
 };
 
@@ -108,8 +115,8 @@ TEST_F(ReadAheadTest, AChangeOfAnotherLaneIsSeenAtOnce) {
 // The fetch is under way when the write comes, has its bytes already, and ends after it.
 TEST_F(ReadAheadTest, AFetchThatAWriteOvertakesIsThrownAway) {
   Random random(3);
-  FaultyBackend faulty(memory_.about(), random, FaultOptions());
-  faulty.fill(memory_.bytes());
+  FaultyBackend faulty(base_->about(), random, FaultOptions());
+  faulty.fill(pattern(1, 0, size));
   const auto layer = read_ahead(std::make_unique<Borrowed>(faulty), window);
   for (int round = 0; round < 20; ++round) {
     Loop loop;
@@ -149,7 +156,7 @@ TEST_F(ReadAheadTest, NeverAnswersWithStaleBytes) {
   constexpr std::size_t steps = 256;
   gated_.open_gate();
   std::vector<std::atomic<std::uint64_t>> acknowledged(steps);
-  std::memset(memory_.bytes().data(), 0, size);
+  file_.write(0, std::vector<std::byte>(size));
   std::atomic<bool> ends{false};
   std::thread writer([&] {
     Random random(seed);
