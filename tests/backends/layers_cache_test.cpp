@@ -9,6 +9,7 @@
 #include "backends/file.hpp"
 #include "backends/layers/cache_table.hpp"
 #include "backends/memory.hpp"
+#include "client/runtime/scope.hpp"
 #include "tests/support/backend_user.hpp"
 #include "tests/support/faulty_backend.hpp"
 #include "tests/support/fixtures.hpp"
@@ -137,6 +138,43 @@ TEST_F(CacheTest, TheFileIsMadeAnewAndLeavesNothing) {
   options.path = there.path() + ".cache";
   const auto backend = cached(std::make_unique<Borrowed>(counted_), options, log_.log());
   EXPECT_NE(::access(options.path.c_str(), F_OK), 0);
+}
+
+Task<void> write_and_note(BackendLane& lane, std::span<const std::byte> bytes, Status& status) {
+  status = co_await lane.write(0, bytes, false);
+}
+
+// While a write is under way a read brings what was there before it into the cache.
+Task<void> read_beside_a_write(BackendLane& lane, FaultyBackend& below, std::uint64_t number,
+                               bool& is_seen) {
+  FaultOptions waits;
+  waits.waiting_percent = 100;
+  below.set_options(waits);
+  const auto data = pattern(number, 0, 1000);
+  std::vector<std::byte> buffer(1000);
+  Status written;
+  Scope scope(lane.frames());
+  scope.spawn(write_and_note(lane, data, written));
+  below.set_options(FaultOptions());
+  co_await lane.read(0, buffer);
+  below.end_one(0);
+  co_await scope.join();
+  const Status status = co_await lane.read(0, buffer);
+  is_seen = written.is_ok() && status.is_ok() && buffer == data;
+}
+
+TEST_F(CacheTest, WhatIsFetchedBesideAWriteIsNotKept) {
+  Random random(2);
+  FaultyBackend faulty(memory_.about(), random, FaultOptions());
+  faulty.fill(memory_.bytes());
+  for (std::uint64_t number = 2; number < 22; ++number) {
+    const auto backend = cached(std::make_unique<Borrowed>(faulty), CacheOptions(), log_.log());
+    Loop loop;
+    const auto lane = backend->open_lane(loop);
+    bool is_seen = false;
+    loop.run(read_beside_a_write(*lane, faulty, number, is_seen));
+    EXPECT_TRUE(is_seen) << number;
+  }
 }
 
 // Every lane writes numbers of its own that grow, to blocks that all share: what is read is at
