@@ -86,7 +86,7 @@ stop_peer
 pass "newstyle that is not fixed: the export's name is all there is"
 
 start_nbdkit -o memory 8M
-expect_refused 5 "old" "$NBDRING" serve "$remote" --unix "$work/other"
-expect_refused 5 "old" "$NBDRING" info "$remote"
+expect_refused 5 "speaks the oldstyle handshake" "$NBDRING" serve "$remote" --unix "$work/other"
+expect_refused 5 "speaks the oldstyle handshake" "$NBDRING" info "$remote"
 stop_peer
 pass "oldstyle is refused"
