@@ -52,6 +52,7 @@ Task<Status> CowLane::change(BackendRequest request) {
   Status status;
   if (is_old) {
     status = co_await perform(*data_, request);
+    if (is_whole && status.error() == EIO) shared_.sync_error_ = EIO;
   } else {
     status = co_await change_new(request);
   }
@@ -120,7 +121,7 @@ Task<Status> CowLane::trim(std::uint64_t offset, std::uint64_t length, bool fua)
 Task<Status> CowLane::flush() {
   if (!shared_.is_kept()) co_return Status::ok();
   if (shared_.map_.is_saved()) {
-    co_return co_await data_->flush();
+    co_return co_await sync();
   }
   const std::uint64_t begun_before = shared_.saves_begun_;
   BlockLock::Range turn(shared_.saves_, loop_, 0, 1);
@@ -134,17 +135,23 @@ Task<Status> CowLane::flush() {
 Task<Status> CowLane::save() {
   const std::uint64_t number = ++shared_.saves_begun_;
   shared_.map_.begin_save();
-  Status status = co_await data_->flush();
+  Status status = co_await sync();
   for (std::size_t page = 0; page < shared_.map_.pages() && status.is_ok(); ++page) {
     if (!shared_.map_.is_being_saved(page)) continue;
     status = co_await write_page(page);
   }
   if (status.is_ok()) {
-    status = co_await data_->flush();
+    status = co_await sync();
   }
   shared_.map_.end_save(status.is_ok());
   if (status.is_ok()) shared_.saved_ = number;
   co_return status;
+}
+
+Task<Status> CowLane::sync() {
+  const Status status = co_await data_->flush();
+  if (!status.is_ok()) shared_.sync_error_ = status.error();
+  co_return Status::from_errno(shared_.sync_error_);
 }
 
 Task<Status> CowLane::write_page(std::size_t page) {

@@ -32,6 +32,9 @@ class CowBackend final : public LayerBackend {
   BlockLock changes_;  // blocks that become the overlay's
   BlockLock saves_;    // block 0: one save at a time
   std::atomic<std::uint64_t> saves_begun_{0};
+  /// The errno of the first sync that failed. The kernel tells of lost pages once: from then on
+  /// nobody knows which blocks are on the disk, and the map must not say that they are.
+  std::atomic<int> sync_error_{0};
   std::uint64_t saved_ = 0;  // the youngest save that succeeded; under saves_
 };
 
@@ -64,6 +67,7 @@ class CowLane final : public LayerLane {
   Task<Status> change_new(BackendRequest request);
   Task<Status> copy_up(std::uint64_t begin, std::uint64_t end);
   Task<Status> save();
+  Task<Status> sync();
   Task<Status> write_page(std::size_t page);
 
   Loop& loop_;
