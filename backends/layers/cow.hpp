@@ -8,7 +8,7 @@
 // With PATH it survives the program and a crash of the machine: FLUSH and FUA bring the data and
 // the map to stable storage (cow_file.hpp). What was written and not flushed may be lost when the
 // program is killed, block by block, as in any cache that writes back. A sync that fails fails all
-// that come later: the overlay stays what it was at the last good one.
+// that come later, and the map in the file stays as it was.
 //
 // A block is 64 KiB. The first change of a part of it copies the rest from below; until it is done,
 // other changes of that block wait, whichever lane they came by. From then on the block is the
