@@ -12,8 +12,9 @@
 namespace nbdring {
 namespace {
 
-// Bytes for the frames of all requests at once, through every layer of a backend; touched as used.
-constexpr std::size_t frame_slab = 1024 * 1024;
+// Bytes for the frames of all requests at once, through as many layers as there may be; touched as
+// used.
+constexpr std::size_t frame_slab = 4 * 1024 * 1024;
 
 }  // namespace
 
