@@ -15,16 +15,18 @@ bool ErrandBox::leave(Errand* chain) noexcept {
     chain->next = reversed;
     reversed = std::exchange(chain, next);
   }
+  // Acquire, too: who finds the box empty posts the message again, which the reader, done with it,
+  // let go of when it emptied the box.
   Errand* before = newest_.load(std::memory_order_relaxed);
   do {
     oldest->next = before;
-  } while (!newest_.compare_exchange_weak(before, reversed, std::memory_order_release,
+  } while (!newest_.compare_exchange_weak(before, reversed, std::memory_order_acq_rel,
                                           std::memory_order_relaxed));
   return before == nullptr;
 }
 
 Errand* ErrandBox::take_all() noexcept {
-  Errand* newest = newest_.exchange(nullptr, std::memory_order_acquire);
+  Errand* newest = newest_.exchange(nullptr, std::memory_order_acq_rel);
   Errand* oldest = nullptr;
   while (newest != nullptr) {
     Errand* const next = newest->next;
