@@ -136,6 +136,7 @@ ConnectionSlot& Connection::State::begin(const Question& question) noexcept {
   ++in_flight_;
   reads_in_flight_ += question.data.size();
   queue_.push(slot);
+  has_work();
   if (queue_.unsent_bytes() >= flush_bytes) flush();
   return slot;
 }
