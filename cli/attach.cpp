@@ -70,8 +70,9 @@ void stay_in_memory(Log& log) {
 void check_same(const DeviceRecord& attached, const Wanted& wanted) {
   std::string differs;
   if (attached.backend != wanted.backend) differs = "with the backend " + attached.backend;
-  // Behind layers only the open backend tells whether it can be written to.
-  const bool is_known = wanted.command.layers.empty() || wanted.command.read_only;
+  // Behind layers, and at a server, only the open backend tells whether it can be written to.
+  const bool tells_itself = wanted.command.layers.empty() && !can_go_away(wanted.spec.form);
+  const bool is_known = tells_itself || wanted.command.read_only;
   if (is_known && attached.read_only != wanted.read_only)
     differs = attached.read_only ? "read-only" : "writable";
   const auto& index = wanted.command.index;
