@@ -18,7 +18,6 @@ std::uint64_t length_in_block(std::uint64_t offset, std::uint64_t length) {
 
 CacheLane::CacheLane(Loop& loop, std::unique_ptr<BackendLane> under, CacheBackend& shared)
     : LayerLane(std::move(under)),
-      loop_(loop),
       shared_(shared),
       file_(shared.file_->open_lane(loop)),
       buffers_(fetches_at_once, block_bytes) {}

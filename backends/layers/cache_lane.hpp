@@ -55,7 +55,6 @@ class CacheLane final : public LayerLane {
                     Status status);
   void spoil(std::uint64_t offset, std::uint64_t length);
 
-  Loop& loop_;
   CacheBackend& shared_;
   std::unique_ptr<BackendLane> file_;
   BlockBuffers buffers_;
