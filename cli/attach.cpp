@@ -3,6 +3,7 @@
 
 #include <fcntl.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 
 #include <algorithm>
 #include <ctime>
@@ -55,8 +56,9 @@ bool asks_for_read_only(const AttachCommand& command, const BackendSpec& spec) {
 }
 
 // Memory pressure may need this very device to write pages out: the engine must neither be swapped
-// nor killed for it.
+// nor killed for it. Nor may it hold more than it needs: each stack and pool would have a huge page.
 void stay_in_memory(Log& log) {
+  ENSURE(::prctl(PR_SET_THP_DISABLE, 1UL, 0UL, 0UL, 0UL) == 0);
   if (::mlockall(MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT) != 0) {
     log.warning("the engine's memory can be swapped out", {{"reason", error_text(errno)}});
   }

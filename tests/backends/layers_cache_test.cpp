@@ -156,11 +156,11 @@ Task<void> read_beside_a_write(BackendLane& lane, FaultyBackend& below, std::uin
   Scope scope(lane.frames());
   scope.spawn(write_and_note(lane, data, written));
   below.set_options(FaultOptions());
-  co_await lane.read(0, buffer);
+  const Status before = co_await lane.read(0, buffer);
   below.end_one(0);
   co_await scope.join();
-  const Status status = co_await lane.read(0, buffer);
-  is_seen = written.is_ok() && status.is_ok() && buffer == data;
+  const Status after = co_await lane.read(0, buffer);
+  is_seen = written.is_ok() && before.is_ok() && after.is_ok() && buffer == data;
 }
 
 TEST_F(CacheTest, WhatIsFetchedBesideAWriteIsNotKept) {

@@ -125,23 +125,26 @@ TEST_F(ReadAheadTest, AFetchThatAWriteOvertakesIsThrownAway) {
                         bool& right) -> Task<void> {
       std::vector<std::byte> buffer(step);
       for (std::uint64_t at = 0; at < 2 * step; at += step) {
-        co_await on.read(at, buffer);
+        const Status status = co_await on.read(at, buffer);
+        EXPECT_TRUE(status.is_ok());
       }
       FaultOptions waits;
       waits.waiting_percent = 100;
       below.set_options(waits);
       Scope scope(on.frames());
       scope.spawn([](BackendLane& user, std::span<std::byte> into) -> Task<void> {
-        co_await user.read(2 * step, into);
+        const Status status = co_await user.read(2 * step, into);
+        EXPECT_TRUE(status.is_ok());
       }(on, buffer));
       below.set_options(FaultOptions());
       const auto data = pattern(number, 3 * step, step);
-      co_await on.write(3 * step, data, false);
+      const Status written = co_await on.write(3 * step, data, false);
       while (below.waiting() > 0) below.end_one(0);
       co_await scope.join();
-      co_await on.read(3 * step, buffer);
-      right = buffer == data;
-      co_await on.close();
+      const Status read = co_await on.read(3 * step, buffer);
+      right = written.is_ok() && read.is_ok() && buffer == data;
+      const Status closed = co_await on.close();
+      EXPECT_TRUE(closed.is_ok());
     };
     bool right = false;
     loop.run(run(loop, *lane, faulty, 10 + round, right));

@@ -46,7 +46,9 @@ def wait_for(condition, seconds=15):
 class Footprint:
     """Threads, descriptors and memory before a case; afterwards they must be the same."""
 
-    memory_tolerance = 6 << 10  # KiB; the allocator keeps some
+    # KiB. The allocator keeps about 100 KiB for each of 64 threads that ran at once; what is lost with each client
+    # shows where ten thousand come and go.
+    memory_tolerance = 12 << 10
 
     def __init__(self):
         self.threads, self.fds, self.rss = threads(), descriptors(), status_value("VmRSS")
