@@ -20,7 +20,7 @@ msghdr message_of(std::span<iovec> buffers) {
 }  // namespace
 
 SocketStream::SocketStream(Loop& loop, FileDescriptor socket)
-    : loop_(loop), socket_(std::move(socket)) {
+    : loop_(&loop), socket_(std::move(socket)) {
   ENSURE(socket_.is_open());
 }
 

@@ -13,15 +13,19 @@ class SocketStream final : public Stream {
 
   ssize_t receive(std::span<iovec> buffers) noexcept override;
   ssize_t send(std::span<iovec> buffers) noexcept override;
-  Operation readable() override { return loop_.readable(socket_.get()); }
-  Operation writable() override { return loop_.writable(socket_.get()); }
+  Operation readable() override { return loop_->readable(socket_.get()); }
+  Operation writable() override { return loop_->writable(socket_.get()); }
   void shut_down() noexcept override;
+  void move_to(Loop& loop) noexcept override { loop_ = &loop; }
   void end_sending() noexcept override;
   void reset() noexcept override;
   bool is_local() const noexcept override;
 
+  /// For its options and its addresses; still the stream's.
+  int descriptor() const noexcept { return socket_.get(); }
+
  private:
-  Loop& loop_;
+  Loop* loop_;
   FileDescriptor socket_;
 };
 

@@ -37,6 +37,10 @@ class Stream {
   /// Ends both directions: waits end, receive() returns 0 once what had arrived is taken.
   virtual void shut_down() noexcept = 0;
 
+  /// From here on the stream waits on this loop. Nobody waits on it and nothing is under way;
+  /// called on the new loop's thread, and the caller orders it after the old one's last use.
+  virtual void move_to(Loop& loop) noexcept = 0;
+
   // What a socket can, and a stream over another leaves to that one.
 
   /// Tells the peer that nothing more will be sent; it can still be listened to.

@@ -97,14 +97,15 @@ class TlsStream final : public Stream {
   Operation writable() override;
   /// Says goodbye (close_notify) as far as the lower stream takes it, and shuts that down.
   void shut_down() noexcept override;
+  void move_to(Loop& loop) noexcept override;
 
-  FramePool& frames() { return loop_.frames(); }
+  FramePool& frames() { return loop_->frames(); }
 
  private:
   void send_alert(int result);
   Task<bool> send_handshake();
 
-  Loop& loop_;
+  Loop* loop_;
   Stream& lower_;
   std::unique_ptr<TlsTransport> transport_;
   std::size_t unreported_ = 0;  // bytes that are encrypted and not reported as sent

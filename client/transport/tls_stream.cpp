@@ -9,7 +9,7 @@
 namespace nbdring {
 
 TlsStream::TlsStream(Loop& loop, Stream& lower, const TlsCredentials& credentials)
-    : loop_(loop),
+    : loop_(&loop),
       lower_(lower),
       transport_(std::make_unique<TlsTransport>(lower, credentials.state())) {}
 
@@ -108,12 +108,17 @@ ssize_t TlsStream::send(std::span<iovec> buffers) noexcept {
 
 Operation TlsStream::readable() {
   if (transport_->end() != TlsTransport::End::none || transport_->holds_received()) {
-    return Operation(loop_, POLLIN);
+    return Operation(*loop_, POLLIN);
   }
   return lower_.readable();
 }
 
 Operation TlsStream::writable() { return lower_.writable(); }
+
+void TlsStream::move_to(Loop& loop) noexcept {
+  loop_ = &loop;
+  lower_.move_to(loop);
+}
 
 void TlsStream::shut_down() noexcept {
   transport_->shut_down_by_us();

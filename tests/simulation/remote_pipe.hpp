@@ -41,20 +41,21 @@ struct RemotePipe {
 class RemotePipeStream final : public Stream {
  public:
   RemotePipeStream(Loop& loop, Random& random, std::shared_ptr<RemotePipe> pipe)
-      : loop_(loop), random_(random), pipe_(std::move(pipe)) {
+      : loop_(&loop), random_(random), pipe_(std::move(pipe)) {
     pipe_->update();
   }
 
   ssize_t receive(std::span<iovec> buffers) noexcept override;
   ssize_t send(std::span<iovec> buffers) noexcept override;
-  Operation readable() override { return pipe_->readable.wait(loop_); }
-  Operation writable() override { return pipe_->writable.wait(loop_); }
+  Operation readable() override { return pipe_->readable.wait(*loop_); }
+  Operation writable() override { return pipe_->writable.wait(*loop_); }
   void shut_down() noexcept override;
+  void move_to(Loop& loop) noexcept override { loop_ = &loop; }
   void end_sending() noexcept override;
   void reset() noexcept override;
 
  private:
-  Loop& loop_;
+  Loop* loop_;
   Random& random_;
   std::shared_ptr<RemotePipe> pipe_;
 };

@@ -39,6 +39,7 @@ struct OneWayStream final : Stream {
   Operation readable() override { ensure_failed("no loop", __FILE__, __LINE__); }
   Operation writable() override { ensure_failed("no loop", __FILE__, __LINE__); }
   void shut_down() noexcept override {}
+  void move_to(Loop&) noexcept override {}
 
  private:
   template <typename Copy>

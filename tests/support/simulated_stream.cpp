@@ -34,7 +34,7 @@ void ReadinessFlag::set(bool ready) {
 Operation ReadinessFlag::wait(Loop& loop) { return loop.readable(event_.get()); }
 
 SimulatedStream::SimulatedStream(Loop& loop, Random& random, const SimulatedStreamOptions& options)
-    : loop_(loop), random_(random), options_(options) {
+    : loop_(&loop), random_(random), options_(options) {
   update();
 }
 

@@ -44,9 +44,10 @@ class SimulatedStream final : public Stream {
 
   ssize_t receive(std::span<iovec> buffers) noexcept override;
   ssize_t send(std::span<iovec> buffers) noexcept override;
-  Operation readable() override { return readable_.wait(loop_); }
-  Operation writable() override { return writable_.wait(loop_); }
+  Operation readable() override { return readable_.wait(*loop_); }
+  Operation writable() override { return writable_.wait(*loop_); }
   void shut_down() noexcept override;
+  void move_to(Loop& loop) noexcept override { loop_ = &loop; }
 
   // The client's end.
   void client_sends(std::span<const std::byte> bytes);
@@ -66,7 +67,7 @@ class SimulatedStream final : public Stream {
   std::size_t piece(std::size_t bytes);
   void update();
 
-  Loop& loop_;
+  Loop* loop_;
   Random& random_;
   SimulatedStreamOptions options_;
   std::deque<std::byte> transit_;  // client to lane, not there yet

@@ -33,6 +33,7 @@ class PieceStream final : public Stream {
   Operation readable() override { return lower_.readable(); }
   Operation writable() override { return lower_.writable(); }
   void shut_down() noexcept override { lower_.shut_down(); }
+  void move_to(Loop& loop) noexcept override { lower_.move_to(loop); }
 
   std::size_t receives = 0;
   std::size_t sends = 0;

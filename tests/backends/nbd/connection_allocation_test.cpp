@@ -103,6 +103,7 @@ class LateStream final : public Stream {
   // When the reply is there: receiving wakes first.
   Operation writable() override { return lower_->readable(); }
   void shut_down() noexcept override { lower_->shut_down(); }
+  void move_to(Loop& loop) noexcept override { lower_->move_to(loop); }
 
  private:
   std::unique_ptr<Stream> lower_;
