@@ -10,11 +10,14 @@
 // - whatever breaks the protocol ends the stream with the right close code; receive() gives
 // -EPROTO.
 //
+// That goes on while nobody receives: the timer takes in what has arrived, as far as there is
+// memory for it, and it is received later.
+//
 // One loop's thread. Nothing is allocated after the constructor. Memory: 128 KiB, a client's end
 // 256 KiB, whatever the peer does.
 //
-// From one loop to another: leave_loop() on the old one's thread, then move_to() on the new one's.
-// In between nobody pings.
+// From one loop to another: rest() on the old one's thread, then move_to() on the new one's. In
+// between nobody pings.
 
 #include <chrono>
 #include <cstddef>
@@ -71,16 +74,12 @@ class WebsocketStream final : public Stream {
   void reset() noexcept override;
   bool is_local() const noexcept override;
 
-  /// On the old loop's thread, before move_to(): its timer ends.
-  void leave_loop() noexcept;
+  /// On the old loop's thread, before move_to(), when nobody waits: nothing of it is left on that
+  /// loop. Until move_to() no other call is made.
+  void rest() noexcept;
 
-  /// For who keeps a stream that nobody receives from: takes in what has arrived, at most what
-  /// there is memory for, so that a close frame or the connection's end is noticed (ending(), the
-  /// watch). What it takes is received later. Await readable() before; that does not end at once
-  /// for what has been taken in already.
-  void look() noexcept;
-  /// For the same: ends when the lower stream has something, whatever is held here.
-  Operation arrives();
+  /// Pings at once: a peer that gives no sign of life within that time is dead.
+  void probe(Clock::duration within) noexcept;
 
   /// Says close and waits for the peer's, discarding what comes before it, until the deadline; then
   /// shuts the lower stream down. For who has time to be polite; nobody receives or sends
