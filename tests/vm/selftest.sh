@@ -70,6 +70,12 @@ check_machine() {
   promise "nothing is written to the host" test ! -e "$folder/selftest/machine.sh.written-in-the-machine"
 }
 
+check_companion() {
+  machine companion.sh
+  promise "a companion on the host talks with the script" says "companion: connect please: from the machine"
+  promise "it reaches the machine's port" says "over the port: from the host"
+}
+
 check_cleaning() {
   local temporary pid
   temporary=$(mktemp -d)
@@ -85,5 +91,6 @@ check_cleaning() {
 check_output_and_status
 check_failures
 check_machine
+check_companion
 check_cleaning
 exit "$((failures > 0))"

@@ -1,5 +1,5 @@
-// A dumb bridge to try a page without the gateway: a websocket on one side, an NBD client's Unix socket on the other, bytes
-// between them, and the files of one folder over HTTP. node bridge.mjs FOLDER SOCKET prints the port.
+// A dumb bridge to try a page without the gateway: a websocket on one side, an NBD client's Unix socket on the other,
+// bytes between them, and the files of one folder over HTTP. node bridge.mjs FOLDER SOCKET prints the port.
 
 import { createReadStream, rmSync } from 'node:fs';
 import { createServer } from 'node:http';
@@ -44,7 +44,8 @@ export function bridge(websockets, socketPath) {
   };
   websockets.on('connection', (websocket) => { websocket.pause(); peers.push(websocket); match(); });
   rmSync(socketPath, { force: true });
-  return createSocketServer({ pauseOnConnect: true }, (client) => { clients.push(client); match(); }).listen(socketPath);
+  const server = createSocketServer({ pauseOnConnect: true }, (client) => { clients.push(client); match(); });
+  return server.listen(socketPath);
 }
 
 function joinHeld(websocket, client) {

@@ -21,7 +21,8 @@ export class Browser {
     browser.downloads = join(browser.profile, 'downloads');
     // Chromium's sandbox does not start for root, which is who tests in many a container.
     const forRoot = process.getuid() === 0 ? ['--no-sandbox'] : [];
-    browser.process = spawn('chromium', [...options, ...forRoot, `--user-data-dir=${browser.profile}`, ...moreOptions], {
+    const profile = `--user-data-dir=${browser.profile}`;
+    browser.process = spawn('chromium', [...options, ...forRoot, profile, ...moreOptions], {
       stdio: ['ignore', 'ignore', process.env.NBDRING_BROWSER_LOG ? 'inherit' : 'ignore', 'pipe', 'pipe'],
     });
     browser.ended = new Promise((resolve) => { browser.process.on('exit', resolve); });

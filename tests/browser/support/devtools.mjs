@@ -1,5 +1,5 @@
-// Chromium's DevTools protocol over the two pipes of --remote-debugging-pipe: messages are JSON and end with a zero byte.
-// Nothing listens on a port, and the browser ends when we do.
+// Chromium's DevTools protocol over the two pipes of --remote-debugging-pipe: messages are JSON and end with a zero
+// byte. Nothing listens on a port, and the browser ends when we do.
 
 export class DevTools {
   // input, output: the pipes as we see them.

@@ -1,6 +1,6 @@
-// Stands in for jsnbd's nbd.js on the wire: the page that is out there in BMCs, as what it sends and answers was recorded.
-// Ours to test against: the gateway and the proxy must carry it. Runs in a browser's main thread, and under node with a
-// File and a FileReader of its own (original-node.mjs).
+// Stands in for jsnbd's nbd.js on the wire: the page that is out there in BMCs, by what was recorded of its sending and
+// answering. Ours to test against: the gateway and the proxy must carry it. Runs in a browser's main thread, and under
+// node with a File and a FileReader of its own (original-node.mjs).
 //
 // What makes it a hard peer, all of it kept here on purpose:
 //   - of the options it knows EXPORT_NAME alone; everything else, ABORT too, is ERR_UNSUP

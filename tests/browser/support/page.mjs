@@ -1,5 +1,5 @@
-// One page in the browser, used as a person would: files are chosen or dropped, buttons clicked, keys pressed. What the page
-// itself complains of (exceptions, console errors, breaches of its policy) is kept in `complaints`: a test may not leave any.
+// One page in the browser, used as a person would: files are chosen or dropped, buttons clicked, keys pressed. What the
+// page itself complains of (exceptions, console errors, breaches of its policy) is kept in `complaints`.
 
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
@@ -112,7 +112,9 @@ export class Page {
 
   async click(selector) {
     const place = { ...await this.middle(selector), button: 'left', clickCount: 1 };
-    for (const type of ['mousePressed', 'mouseReleased']) await this.send('Input.dispatchMouseEvent', { type, ...place });
+    for (const type of ['mousePressed', 'mouseReleased']) {
+      await this.send('Input.dispatchMouseEvent', { type, ...place });
+    }
   }
 
   async press(key, code = key) {

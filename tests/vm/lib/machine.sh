@@ -41,7 +41,7 @@ write_job() {
   environment=("HOME=/root" "SCRATCH=/scratch" "TERM=${TERM:-dumb}" "NBDRING=$checkout/build/nbdring"
     "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
   for variable in ${!NBDRING*}; do environment+=("$variable=${!variable}"); done
-  declare -p checkout kernel_folder time_limit environment command interactive rows columns >"$job_folder/job"
+  declare -p checkout kernel_folder time_limit environment command interactive rows columns companion >"$job_folder/job"
 }
 
 # How the machine knows the time: see lib/tsc_khz. Without it: an emulated timer, right but slow to read.
@@ -87,6 +87,7 @@ start_qemu() {
     -chardev "file,id=log,path=$job_folder/kernel.log" -serial chardev:log
     -device virtio-serial-pci "${output[@]}" -device "$port,chardev=output"
     -chardev "file,id=status,path=$job_folder/status" -device virtserialport,name=status,chardev=status)
+  mapfile -t -O "${#arguments[@]}" arguments < <(companion_arguments)
   if [[ $interactive == yes ]]; then
     qemu-system-x86_64 "${arguments[@]}" 2>"$job_folder/qemu.log" || true
   else
@@ -105,10 +106,10 @@ emulator_failed() {
 
 stop_machine() {
   local pid
-  for pid in ${qemu_pid:-} ${virtiofsd_pid:-} ${output_pid:-}; do
+  for pid in ${companion_pid:-} ${qemu_pid:-} ${virtiofsd_pid:-} ${output_pid:-}; do
     kill "$pid" 2>/dev/null && wait "$pid" 2>/dev/null
   done
   [[ -z ${scratch_disk:-} ]] || rm -f "$scratch_disk"
   [[ -z ${job_folder:-} ]] || rm -rf "$job_folder"
-  qemu_pid='' virtiofsd_pid='' output_pid='' scratch_disk='' job_folder=''
+  qemu_pid='' virtiofsd_pid='' output_pid='' companion_pid='' scratch_disk='' job_folder=''
 }
