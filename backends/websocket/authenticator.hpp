@@ -34,7 +34,8 @@ struct Presented {
 class Renewal {
  public:
   virtual ~Renewal() = default;
-  /// The successor has arrived: the used token is dead for ever. Throws Failure. Writes a file.
+  /// The successor has arrived: the used token is dead for ever. Any thread,
+  /// more than once does no harm. Writes a file; throws Failure.
   virtual void settle() = 0;
 };
 

@@ -17,9 +17,10 @@ std::unique_ptr<Authenticator> make_insecure_authenticator(std::string default_n
 
 /// Holders of a one-time token (token_store.hpp). A token that is used, unknown or wrong is denied
 /// with a line at info level, as is one for another configuration than the path names (which is not
-/// used up). Throws Failure when there is a store that cannot be used; that there is none yet is no
-/// failure.
-std::unique_ptr<Authenticator> make_token_authenticator(const std::string& store, Log& log);
+/// used up). A token that was made for no configuration in particular is for default_name. Throws
+/// Failure when there is a store that cannot be used; that there is none yet is no failure.
+std::unique_ptr<Authenticator> make_token_authenticator(const std::string& store,
+                                                        std::string default_name, Log& log);
 
 /// Who TLS says the peer is: a user of the PSK file, or a certificate's subject as TlsReport tells
 /// it ("CN=alice,O=example").

@@ -73,22 +73,37 @@ class LiveSessions {
  private:
   struct Session {
     std::string key;
-    Grant grant;
+    Grant grant;  // as find() gives it
+    std::shared_ptr<Renewal> renewal;
     unsigned connections = 0;
-    bool has_arrived = false;
+    bool was_attached = false;
     Clock::time_point ends;  // while there are no connections
   };
 
+  // Destroyed without the lock, which is why it stands above the lock where both are locals: what
+  // is destroyed may close a file.
   using Dropped = std::vector<std::shared_ptr<Renewal>>;
 
+  // All with the lock held.
   Session* find_locked(std::string_view key);
   Dropped drop_stale();
-  void make_room();
+  std::shared_ptr<Renewal> make_room();
+
+  template <typename Condition>
+  Dropped drop_if(const Condition& condition) {
+    Dropped dropped;
+    std::erase_if(sessions_, [&](Session& session) {
+      if (!condition(session)) return false;
+      dropped.push_back(std::move(session.renewal));
+      return true;
+    });
+    return dropped;
+  }
 
   Options options_;
   Log& log_;
-  std::mutex sessions_lock_;  // held for memory only, never while a file is written
-  std::vector<Session> sessions_;
+  std::mutex sessions_lock_;       // held for memory only, never while a file is written
+  std::vector<Session> sessions_;  // in the order of their beginning
 };
 
 }  // namespace nbdring
