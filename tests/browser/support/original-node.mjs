@@ -1,5 +1,6 @@
-// The stand-in for nbd.js under node: node original-node.mjs ENDPOINT IMAGE. Prints why it ended; SIGTERM is its "stop".
-// What it reads in one turn comes back with the small ones first, whatever was asked first: a browser does so by chance.
+// The stand-in for nbd.js under node: node original-node.mjs ENDPOINT IMAGE. Prints why it ended; SIGTERM is "stop".
+// What it reads in one turn comes back with the small ones first, whatever was asked first: a browser does so by
+// chance.
 
 import { closeSync, fstatSync, openSync, readSync } from 'node:fs';
 import { pathToFileURL } from 'node:url';
