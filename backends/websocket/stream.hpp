@@ -7,14 +7,13 @@
 // - a peer that is silent for ping_interval gets a ping; one that stays silent for dead_after is
 //   dead: receive() gives -ETIMEDOUT and every wait ends. Silent: nothing has come from it, and it
 //   has taken nothing of what waited for it;
-// - whatever breaks the protocol ends the stream with the right close code; receive() gives
-// -EPROTO.
+// - whatever breaks the protocol ends the stream with the right close code: -EPROTO.
 //
 // That goes on while nobody receives: the timer takes in what has arrived, as far as there is
 // memory for it, and it is received later.
 //
-// One loop's thread. Nothing is allocated after the constructor. Memory: 128 KiB, a client's end
-// 256 KiB, whatever the peer does.
+// One loop's thread. Nothing is allocated between the constructor and the end. Memory: 128 KiB, a
+// client's end 256 KiB, whatever the peer does.
 //
 // From one loop to another: rest() on the old one's thread, then move_to() on the new one's. In
 // between nobody pings.
@@ -37,7 +36,8 @@ namespace nbdring {
 
 struct WebsocketOptions {
   std::chrono::milliseconds ping_interval{20'000};
-  std::chrono::milliseconds dead_after{45'000};  // two pings without a sign of life
+  std::chrono::milliseconds dead_after{45'000};   // two pings without a sign of life
+  std::chrono::milliseconds close_within{5'000};  // the peer's answer to our close frame
   unsigned control_frames_max = 100;  // pings and pongs in a second; more close with 1008
 };
 
