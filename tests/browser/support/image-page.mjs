@@ -44,6 +44,13 @@ export class ImagePage {
     }, `${card(name)} [data-field="${field}"]`, value);
   }
 
+  // The switch is turned as a person would: an image is as it was chosen until somebody touches it.
+  async setWritable(name, wanted) {
+    const selector = `${card(name)} [data-field="writable"]`;
+    const is = await this.page.evaluate((at) => document.querySelector(at)?.checked ?? false, selector);
+    if (is !== wanted) await this.page.click(selector);
+  }
+
   value(name, what) {
     return this.page.evaluate(
       (selector) => document.querySelector(selector)?.textContent, `${card(name)} [data-value="${what}"]`);
@@ -57,13 +64,14 @@ export class ImagePage {
     }, `${card(name)} .notice`, kind);
   }
 
-  async attach(file) {
+  async attach(file, how) {
     await this.choose(file);
-    return this.attachChosen(basename(file));
+    return this.attachChosen(basename(file), how);
   }
 
-  async attachChosen(name) {
+  async attachChosen(name, { writable = false } = {}) {
     await this.reaches(name, 'chosen');
+    await this.setWritable(name, writable);
     await this.act(name, 'attach');
     await this.reaches(name, 'attached');
     return name;

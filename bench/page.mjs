@@ -1,0 +1,106 @@
+// The page, natively: fio -> the gateway's Unix socket -> a websocket -> a page in Chromium -> a file of random bytes.
+//
+//   bench/page [--seconds S] [--rounds N] [--mebibytes M]
+//
+// Beside ours: the page that is out there (its stand-in in tests/browser/support), which reads with FileReader on its
+// main thread; without the line in its document per read that makes it slower still. Both through the same gateway and
+// in the same browser, in turns; the other's tab is closed meanwhile.
+
+import { mkdtempSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
+import { parseArgs } from 'node:util';
+import { serveFolder } from '../tests/browser/support/bridge.mjs';
+import { Browser } from '../tests/browser/support/browser.mjs';
+import { checkout, Gateway, run } from '../tests/browser/support/gateway.mjs';
+import { makeImage } from '../tests/browser/support/image-file.mjs';
+import { ImagePage } from '../tests/browser/support/image-page.mjs';
+
+const { values: chosen } = parseArgs({ options: {
+  seconds: { type: 'string', default: '4' },
+  rounds: { type: 'string', default: '3' },
+  mebibytes: { type: 'string', default: '512' },
+} });
+
+const cases = [
+  ['64k read, depth 1', '--rw=read', '--bs=64k', '--iodepth=1'],
+  ['64k read, depth 16', '--rw=read', '--bs=64k', '--iodepth=16'],
+  ['64k random read, depth 16', '--rw=randread', '--bs=64k', '--iodepth=16'],
+  ['128k read, depth 16', '--rw=read', '--bs=128k', '--iodepth=16'],
+  ['1m read, depth 16', '--rw=read', '--bs=1m', '--iodepth=16'],
+];
+
+async function measure(uri, options) {
+  const { stdout } = await run('fio', ['--name=page', '--ioengine=nbd', `--uri=${uri}`, ...options, '--time_based',
+    `--runtime=${chosen.seconds}`, '--norandommap', '--randrepeat=0', '--output-format=json'], { maxBuffer: 1 << 24 });
+  const { read } = JSON.parse(stdout).jobs[0];
+  return { speed: read.bw_bytes / 2 ** 20, p99: read.clat_ns.percentile['99.000000'] / 1e6 };
+}
+
+async function measureAll(gateway, name) {
+  const uri = await gateway.serving(name);
+  const results = [];
+  for (const [, ...options] of cases) results.push(await measure(uri, options));
+  return results;
+}
+
+async function ours(browser, gateway, image) {
+  const images = await ImagePage.open(browser, gateway.url);
+  const name = await images.attach(image);
+  const results = await measureAll(gateway, '0');
+  await images.act(name, 'eject');
+  await gateway.over('0');
+  await images.page.close();
+  return results;
+}
+
+async function original(browser, gateway, image, page) {
+  const endpoint = `${gateway.url.replace('http', 'ws')}original`;
+  const tab = await browser.open(`${page}original-page.html?${encodeURIComponent(endpoint)}`);
+  await tab.setFiles('#file', image);
+  const results = await measureAll(gateway, 'original');
+  await tab.click('#stop');
+  await gateway.over('original');
+  await tab.close();
+  return results;
+}
+
+function median(numbers) {
+  return [...numbers].sort((left, right) => left - right)[numbers.length >> 1];
+}
+
+function report(rounds) {
+  const row = (...cells) => console.log(cells.map((cell, at) => (at ? cell.padStart(14) : cell.padEnd(28))).join(''));
+  row('', 'ours MiB/s', 'p99 ms', 'theirs MiB/s', 'p99 ms', 'ratio', 'of the rounds');
+  for (const [at, [name]] of cases.entries()) {
+    const of = (who, what) => rounds.map((round) => round[who][at][what]);
+    const ratios = rounds.map((round) => round.ours[at].speed / round.theirs[at].speed);
+    row(name, median(of('ours', 'speed')).toFixed(0), median(of('ours', 'p99')).toFixed(1),
+      median(of('theirs', 'speed')).toFixed(0), median(of('theirs', 'p99')).toFixed(1),
+      median(ratios).toFixed(1), `${Math.min(...ratios).toFixed(1)}-${Math.max(...ratios).toFixed(1)}`);
+  }
+}
+
+const folder = mkdtempSync('/var/tmp/nbdring-bench.');
+const page = serveFolder(join(checkout, 'tests/browser/support'));
+await new Promise((resolve) => { page.listen(0, '127.0.0.1', resolve); });
+const pageUrl = `http://127.0.0.1:${page.address().port}/`;
+const configurations = { 0: { default: true }, original: {} };
+const settings = { insecure: true, origins: [new URL(pageUrl).origin] };
+const gateway = await Gateway.start({ configurations, settings });
+const browser = await Browser.start();
+try {
+  const image = makeImage(folder, 'bench.img', Number(chosen.mebibytes));
+  const rounds = [];
+  for (let round = 0; round < Number(chosen.rounds); round++) {
+    rounds.push({
+      theirs: await original(browser, gateway, image, pageUrl),
+      ours: await ours(browser, gateway, image),
+    });
+  }
+  report(rounds);
+} finally {
+  await browser.close();
+  await gateway.stop();
+  page.close();
+  rmSync(folder, { recursive: true, force: true });
+}
