@@ -6,7 +6,6 @@
 
 #include "client/runtime/error.hpp"
 #include "client/transport/send_all.hpp"
-#include "client/transport/socket.hpp"
 
 namespace nbdring {
 namespace {
@@ -27,9 +26,13 @@ std::string export_name_of(const BackendForm& form) {
 
 Dialer::Dialer(const BackendForm& form, const TlsSettings& tls, const DialOptions& options,
                Log& log)
-    : endpoint_(make_endpoint(form, log)),
-      text_(to_text(form)),
-      export_name_(export_name_of(form)),
+    : Dialer(make_endpoint(form, log), to_text(form), export_name_of(form), tls, options, log) {}
+
+Dialer::Dialer(std::unique_ptr<Endpoint> endpoint, std::string text, std::string export_name,
+               const TlsSettings& tls, const DialOptions& options, Log& log)
+    : endpoint_(std::move(endpoint)),
+      text_(std::move(text)),
+      export_name_(std::move(export_name)),
       policy_(tls.policy),
       options_(options),
       log_(log) {
@@ -69,8 +72,7 @@ Task<Looked> Dialer::look(Loop& loop, Goal goal) const {
 // Throws Failure unless it went to its good end.
 Task<void> Dialer::shake_hands(Loop& loop, Dialled& dialled, ClientHandshake& handshake) const {
   const auto connected_by = Clock::now() + endpoint_->connect_time();
-  FileDescriptor socket = co_await endpoint_->connect(loop, connected_by);
-  dialled.socket = std::make_unique<SocketStream>(loop, std::move(socket));
+  dialled.socket = co_await endpoint_->connect(loop, connected_by);
   const bool lists = handshake.goal() == Goal::list;
   const auto patience = options_.handshake_deadline * (lists ? list_patience : 1);
   StreamDeadline deadline(loop, patience, *dialled.socket);

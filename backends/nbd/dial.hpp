@@ -53,6 +53,8 @@ class ConnectionSource {
   virtual Task<Dialled> dial(Loop& loop) const = 0;
   /// False where each connection may reach another server: then there is only one at a time.
   virtual bool reaches_one_server() const = 0;
+  /// See Endpoint.
+  virtual bool waits_by_itself() const { return false; }
 };
 
 /// Constant once made.
@@ -61,10 +63,15 @@ class Dialer final : public ConnectionSource {
   /// tls: from the URI's scheme and parameters and the command's options, merged
   /// (tls_settings.hpp). Reads the keys. The log outlives it. Throws Failure (usage, refused).
   Dialer(const BackendForm& form, const TlsSettings& tls, const DialOptions& options, Log& log);
+  /// Over an endpoint of the caller's, which has TLS of its own if it needs any. text: of the
+  /// backend, for messages.
+  Dialer(std::unique_ptr<Endpoint> endpoint, std::string text, std::string export_name,
+         const TlsSettings& tls, const DialOptions& options, Log& log);
   ~Dialer() override;
 
   Task<Dialled> dial(Loop& loop) const override;
   bool reaches_one_server() const override { return endpoint_->reaches_one_server(); }
+  bool waits_by_itself() const override { return endpoint_->waits_by_itself(); }
   /// The goal is info or list.
   Task<Looked> look(Loop& loop, ClientHandshakeOptions::Goal goal) const;
 

@@ -41,6 +41,10 @@ std::unique_ptr<Endpoint> make_endpoint(const BackendForm& form, Log& log) {
   return std::visit(Maker{log}, form);
 }
 
+std::unique_ptr<Stream> stream_over(Loop& loop, FileDescriptor socket) {
+  return std::make_unique<SocketStream>(loop, std::move(socket));
+}
+
 void fail_unreachable(const std::string& endpoint, const std::string& why) {
   throw Failure(FailureKind::unreachable, "cannot reach " + endpoint + ": " + why);
 }

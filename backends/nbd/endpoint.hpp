@@ -1,16 +1,16 @@
 #pragma once
 // Where a remote export is reached: TCP, Unix, vsock, through ssh, through a command, or a server
-// that we start ourselves (interface.md, "Backends"). Each ends in a connected stream socket.
+// that we start ourselves (interface.md, "Backends"). Each ends in a connected stream.
 
 #include <memory>
 #include <string>
 
 #include "client/protocol/backend_spec.hpp"
-#include "client/runtime/file_descriptor.hpp"
 #include "client/runtime/log.hpp"
 #include "client/runtime/loop.hpp"
 #include "client/runtime/task.hpp"
 #include "client/runtime/timer.hpp"
+#include "client/transport/stream.hpp"
 
 namespace nbdring {
 
@@ -19,12 +19,16 @@ class Endpoint {
  public:
   virtual ~Endpoint() = default;
 
-  /// A connected stream socket, non-blocking use, TCP_NODELAY and keepalive set where there is TCP.
-  /// Throws Failure (unreachable) that names the address and the reason.
-  virtual Task<FileDescriptor> connect(Loop& loop, Clock::time_point deadline) = 0;
+  /// A connected stream on that loop; TCP_NODELAY and keepalive are set where there is TCP. Its
+  /// first byte is NBD's. Throws Failure (unreachable; refused and not_found too where the way
+  /// itself can say so) that names the address and the reason.
+  virtual Task<std::unique_ptr<Stream>> connect(Loop& loop, Clock::time_point deadline) = 0;
 
   /// How long a connect() should be given.
   virtual std::chrono::milliseconds connect_time() const { return std::chrono::seconds(10); }
+  /// connect() itself waits until the server is there (it comes to us): no need to wait longer and
+  /// longer between attempts.
+  virtual bool waits_by_itself() const { return false; }
 
   /// False where each connection may reach another server (ext): then there is only one at a time.
   virtual bool reaches_one_server() const = 0;

@@ -24,11 +24,11 @@ class CommandEndpoint final : public Endpoint {
   explicit CommandEndpoint(Command command)
       : command_(std::move(command)), directory_(current_folder()) {}
 
-  Task<FileDescriptor> connect(Loop& loop, Clock::time_point deadline) override {
+  Task<std::unique_ptr<Stream>> connect(Loop& loop, Clock::time_point deadline) override {
     FileDescriptor ours;
     const std::shared_ptr<Process> child = start(ours);
     const int error = co_await wait_first_byte(loop, ours.get(), deadline);
-    if (error == 0) co_return std::move(ours);
+    if (error == 0) co_return stream_over(loop, std::move(ours));
     if (error != ETIMEDOUT) {
       co_await wait_last_words(loop, *child);
     }

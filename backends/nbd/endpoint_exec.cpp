@@ -76,7 +76,7 @@ class ExecEndpoint final : public Endpoint {
   explicit ExecEndpoint(const std::string& command)
       : command_(command), directory_(current_folder()), text_("the server " + command) {}
 
-  Task<FileDescriptor> connect(Loop& loop, Clock::time_point deadline) override {
+  Task<std::unique_ptr<Stream>> connect(Loop& loop, Clock::time_point deadline) override {
     const std::shared_ptr<Process> server = running_server();
     const SocketAddress address = SocketAddress::of_unix(folder_.socket());
     FileDescriptor socket;
@@ -85,7 +85,7 @@ class ExecEndpoint final : public Endpoint {
       widen(socket.get());
       error = co_await wait_first_byte(loop, socket.get(), deadline);
     }
-    if (error == 0) co_return std::move(socket);
+    if (error == 0) co_return stream_over(loop, std::move(socket));
     // It ends in this moment, or it lives and answers nobody.
     if (error != ETIMEDOUT) {
       co_await wait_last_words(loop, *server);

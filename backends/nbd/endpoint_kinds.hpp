@@ -5,6 +5,7 @@
 #include "backends/nbd/endpoint.hpp"
 #include "client/runtime/process.hpp"
 #include "client/transport/resolve.hpp"
+#include "client/transport/socket.hpp"
 
 namespace nbdring {
 
@@ -15,6 +16,9 @@ std::unique_ptr<Endpoint> make_vsock_endpoint(const Uri& uri);
 std::unique_ptr<Endpoint> make_ssh_endpoint(const Uri& uri);
 std::unique_ptr<Endpoint> make_command_endpoint(const Uri& uri);  // nbd+ext
 std::unique_ptr<Endpoint> make_exec_endpoint(const ExecSpec& spec);
+
+/// A connected socket as what connect() returns.
+std::unique_ptr<Stream> stream_over(Loop& loop, FileDescriptor socket);
 
 /// Throws the Failure "cannot reach ENDPOINT: WHY".
 [[noreturn]] void fail_unreachable(const std::string& endpoint, const std::string& why);

@@ -54,7 +54,7 @@ class TcpEndpoint final : public Endpoint {
         text_((host_.find(':') == std::string::npos ? host_ : "[" + host_ + "]") + ":" +
               std::to_string(port_)) {}
 
-  Task<FileDescriptor> connect(Loop& loop, Clock::time_point deadline) override {
+  Task<std::unique_ptr<Stream>> connect(Loop& loop, Clock::time_point deadline) override {
     Resolution found = co_await resolve(loop, host_, port_, deadline, lookup_);
     if (found.addresses.empty()) fail_unreachable(text_, found.problem);
     const std::vector<SocketAddress> addresses = in_order(found.addresses);
@@ -64,7 +64,7 @@ class TcpEndpoint final : public Endpoint {
     note_winner(addresses[winner]);
     FileDescriptor socket = race.take_socket(winner);
     prepare_tcp(socket.get());
-    co_return std::move(socket);
+    co_return stream_over(loop, std::move(socket));
   }
 
   bool reaches_one_server() const override { return true; }
@@ -119,13 +119,13 @@ class UnixEndpoint final : public Endpoint {
     if (path.starts_with('\0')) text_ = "the abstract socket @" + path.substr(1);
   }
 
-  Task<FileDescriptor> connect(Loop& loop, Clock::time_point deadline) override {
+  Task<std::unique_ptr<Stream>> connect(Loop& loop, Clock::time_point deadline) override {
     FileDescriptor socket;
     const int error = co_await connect_to(loop, socket, address_, deadline);
     if (error != 0) fail_unreachable(text_, words_of(error));
     look_at_owner(socket.get());
     widen(socket.get());
-    co_return std::move(socket);
+    co_return stream_over(loop, std::move(socket));
   }
 
   bool reaches_one_server() const override { return true; }
@@ -155,11 +155,11 @@ class VsockEndpoint final : public Endpoint {
       : address_(SocketAddress::of_vsock(context_id, port)),
         text_("vsock " + std::to_string(context_id) + ":" + std::to_string(port)) {}
 
-  Task<FileDescriptor> connect(Loop& loop, Clock::time_point deadline) override {
+  Task<std::unique_ptr<Stream>> connect(Loop& loop, Clock::time_point deadline) override {
     FileDescriptor socket;
     const int error = co_await connect_to(loop, socket, address_, deadline);
     if (error != 0) fail_unreachable(text_, words_of(error));
-    co_return std::move(socket);
+    co_return stream_over(loop, std::move(socket));
   }
 
   bool reaches_one_server() const override { return true; }

@@ -206,8 +206,10 @@ void Keeper::tell_attempt(const std::string& failure) {
            failure);
 }
 
-// Twice as long each time, and a quarter more or less.
+// Twice as long each time, and a quarter more or less. Where the attempt itself waits, the pause
+// only keeps a server that comes and fails at once from keeping us busy.
 Clock::duration Keeper::next_pause() {
+  if (source_.waits_by_itself()) return options_.backoff_first;
   const bool is_short = options_.recovery_window && *options_.recovery_window < short_window;
   const auto longest =
       is_short ? std::min(options_.backoff_max, short_pause) : options_.backoff_max;

@@ -5,7 +5,8 @@
 // is suspended (remote.hpp), and then, until it succeeds: connect, see that it is the same export,
 // wait until no ghost can come, write the journals again, flush, let the next epoch begin. Between
 // attempts it waits exponentially longer, with jitter, for many clients may have lost the same
-// server. When the recovery window is over, requests fail; it goes on all the same.
+// server; not so where the server comes to us (Endpoint::waits_by_itself). When the recovery window
+// is over, requests fail; it goes on all the same.
 //
 // It holds its connection until a lane has one: servers exist that end with their last client. It
 // does not hold it longer: servers exist that count them.

@@ -36,6 +36,9 @@ std::optional<std::string_view> find_header(const HttpHeaders& headers, std::str
 /// are left out (RFC 9110, 5.6.1). They are views into the headers.
 std::vector<std::string_view> list_of(const HttpHeaders& headers, std::string_view name);
 
+/// Whether the element is in the list, ignoring case.
+bool list_has(const HttpHeaders& headers, std::string_view name, std::string_view element);
+
 /// RFC 9110, 5.6.2: not empty, and every character may stand in a name.
 bool is_http_token(std::string_view text);
 

@@ -25,6 +25,7 @@ class TlsSocket final : public Stream {
   Operation readable() override { return tls_.readable(); }
   Operation writable() override { return tls_.writable(); }
   void shut_down() noexcept override { tls_.shut_down(); }
+  void reset() noexcept override { lower_->reset(); }
   void move_to(Loop& loop) noexcept override { tls_.move_to(loop); }
 
  private:

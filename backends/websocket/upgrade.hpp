@@ -16,6 +16,9 @@
 
 namespace nbdring {
 
+/// Sec-WebSocket-Accept: shows that the server has read the key as a websocket's.
+std::string websocket_accept(std::string_view key);
+
 // The server's side.
 
 /// Whether it names Upgrade: websocket, well or badly: then check_upgrade() has the answer.

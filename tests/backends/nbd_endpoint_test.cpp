@@ -44,14 +44,16 @@ class EndpointTest : public testing::Test {
   }
 
   static Task<void> connect(Loop& loop, Endpoint& endpoint, milliseconds time,
-                            FileDescriptor& socket) {
-    socket = co_await endpoint.connect(loop, Clock::now() + time);
+                            std::unique_ptr<Stream>& stream) {
+    stream = co_await endpoint.connect(loop, Clock::now() + time);
   }
+  // The connection itself, which outlives the loop that it was made on.
   static FileDescriptor connect(Endpoint& endpoint, milliseconds time = milliseconds(10'000)) {
     Loop loop;
-    FileDescriptor socket;
-    loop.run(connect(loop, endpoint, time, socket));
-    return socket;
+    std::unique_ptr<Stream> stream;
+    loop.run(connect(loop, endpoint, time, stream));
+    const int socket = dynamic_cast<SocketStream&>(*stream).descriptor();
+    return FileDescriptor(::fcntl(socket, F_DUPFD_CLOEXEC, 0));
   }
   static std::string failure(Endpoint& endpoint, milliseconds time = milliseconds(10'000)) {
     try {
