@@ -1,0 +1,25 @@
+// How long to wait before trying again: at once after something that worked, then twice as long each time, up to a limit.
+// Jitter keeps a gateway that restarts from being met by everybody in the same moment.
+
+const first = 250; // ms
+const last = 10_000;
+
+export class Backoff {
+  #random;
+  failures = 0;
+
+  constructor(random = Math.random) {
+    this.#random = random;
+  }
+
+  // Milliseconds. At least half of the full time: a crowd is spread, and nobody hammers.
+  next() {
+    const full = Math.min(last, first * 2 ** this.failures);
+    this.failures++;
+    return Math.round(full * (0.5 + this.#random() / 2));
+  }
+
+  reset() {
+    this.failures = 0;
+  }
+}

@@ -1,0 +1,244 @@
+// One attached image, from login to eject: which state it is in, and its websockets. Pure but for what `env` gives it, so
+// that tests can play network, clock and chance.
+//
+//   signing-in -> preparing -> connecting -> attached <-> reconnecting
+//                                               |-> ejecting -> ended        any state -> ended
+//
+// The page keeps one websocket more than the gateway takes for its lanes. Each is opened again by itself when it ends:
+// at once, then ever more rarely. What a close frame means is the gateway's say: 4000 and 4001 are final.
+//
+// Eject: only one websocket says 1000. The gateway then ends the session in order, which still may need what is in here
+// (a stop hook reads the device); the others serve until it closes them, or until time is up.
+
+import { Backoff } from './backoff.js';
+import { GatewayError } from './gateway.js';
+
+const closeCode = { eject: 1000, detached: 4000, failed: 4001, outOfStep: 4002, leftOpen: 4003 };
+const ejectWait = 20_000; // ms: the stop hooks of the other side included
+const farewellWait = 5_000; // between a client's DISC and the end of its websocket
+const settledAfter = 5_000; // open for this long: a connection that worked
+const starting = 700; // between two questions for the session's state
+const serving = 5_000;
+
+export class Session {
+  #env;
+  #gateway;
+  #image;
+  #slots = [];
+  #pollTimer = null;
+  #ejectTimer = null;
+  #signIn;
+  #grant = null;
+  state = 'idle';
+  device = null;
+  phase = null; // of the gateway's session: starting, serving, …
+
+  // env: {now, setTimeout, clearTimeout, random, openSocket(url, protocols, {open, message, close(code, reason)}) -> {send,
+  //   close, bufferedAmount}, serve(socket, {ready, end}) -> {receive, resume, close}, prepare(grant) -> Promise}
+  // tell({state, phase, kind, words, device, connections}) at each change; tellGrant(grant) once it is known.
+  constructor(env, gateway, image, { tell, tellGrant }) {
+    this.#env = env;
+    this.#gateway = gateway;
+    this.#image = image;
+    this.tell = tell;
+    this.tellGrant = tellGrant;
+    this.#signIn = new Backoff(env.random);
+  }
+
+  get openSockets() {
+    return this.#slots.filter(({ isOpen }) => isOpen).length;
+  }
+
+  async attach(configuration, token) {
+    this.#enter('signing-in');
+    let grant;
+    while (!grant) {
+      try {
+        grant = await this.#gateway.login(configuration, token);
+      } catch (error) {
+        if (this.state !== 'signing-in') return;
+        if (error.kind !== 'unreachable') return this.#fail(error);
+        this.#enter('signing-in', { kind: 'unreachable', words: error.message });
+        await new Promise((resolve) => this.#env.setTimeout(resolve, this.#signIn.next()));
+      }
+      if (this.state !== 'signing-in') return;
+    }
+    await this.#begin(grant);
+  }
+
+  // After a reload of the page: the session is there already, if the gateway still knows it.
+  async resume(grant) {
+    this.#enter('reconnecting');
+    await this.#begin(grant, 'reconnecting');
+  }
+
+  eject() {
+    if (this.state === 'ended' || this.state === 'ejecting') return;
+    const open = this.#slots.filter(({ isOpen }) => isOpen);
+    this.#enter('ejecting');
+    for (const slot of this.#slots) this.#env.clearTimeout(slot.timer);
+    if (open.length === 0) return this.#end('ejected', { kind: this.#grant ? 'ejected-away' : 'ejected' });
+    // One that waits for work rather than one whose requests would have to be asked again.
+    const messenger = open.find(({ isServing }) => !isServing) ?? open[0];
+    messenger.socket.close(closeCode.eject, 'ejected');
+    this.#ejectTimer = this.#env.setTimeout(() => this.#end('ejected'), ejectWait);
+  }
+
+  // The network is back: what waits for its turn need not.
+  hurry() {
+    for (const slot of this.#slots) {
+      if (slot.timer === null || slot.socket) continue;
+      this.#env.clearTimeout(slot.timer);
+      slot.backoff.reset();
+      this.#open(slot);
+    }
+  }
+
+  // ---- the beginning
+
+  async #begin(grant, state = 'connecting') {
+    this.#grant = grant;
+    this.tellGrant(grant);
+    if (state !== 'reconnecting') this.#enter('preparing');
+    try {
+      await this.#env.prepare(grant);
+    } catch (error) {
+      return this.#fail(error);
+    }
+    if (this.state === 'ended' || this.state === 'ejecting') return;
+    this.#enter(state);
+    for (let i = 0; i < this.#socketCount(); i++) {
+      const slot = {
+        backoff: new Backoff(this.#env.random), timer: null, farewell: null, socket: null, server: null, isOpen: false,
+        isServing: false,
+      };
+      this.#slots.push(slot);
+      this.#open(slot);
+    }
+    this.#pollSoon(starting);
+  }
+
+  #socketCount() {
+    return Math.max(1, Math.min(16, this.#grant.connections ?? 1)) + 1;
+  }
+
+  // ---- one websocket
+
+  #open(slot) {
+    slot.timer = null;
+    const url = this.#gateway.socketUrl(this.#grant.path, this.#image, this.#socketCount());
+    const protocols = this.#grant.session ? [`nbd.session.${this.#grant.session}`] : [];
+    let openedAt = null;
+    const socket = this.#env.openSocket(url, protocols, {
+      open: () => {
+        slot.isOpen = true;
+        openedAt = this.#env.now();
+        slot.server = this.#env.serve(socket, {
+          ready: () => this.#ready(slot),
+          end: (error) => this.#serverEnded(slot, socket, error),
+        });
+        this.#changed();
+      },
+      message: (bytes) => slot.server.receive(bytes),
+      close: (code, reason) => {
+        slot.server?.close();
+        this.#env.clearTimeout(slot.farewell);
+        const wasGood = slot.isServing || (openedAt !== null && this.#env.now() - openedAt > settledAfter);
+        Object.assign(slot, { socket: null, server: null, isOpen: false, isServing: false });
+        this.#closed(slot, code, reason, wasGood);
+      },
+    });
+    slot.socket = socket;
+  }
+
+  #ready(slot) {
+    slot.isServing = true;
+    slot.backoff.reset();
+    if (this.state === 'connecting' || this.state === 'reconnecting') this.#enter('attached');
+    this.#pollSoon(0);
+  }
+
+  #serverEnded(slot, socket, error) {
+    slot.isServing = false;
+    if (error) socket.close(closeCode.outOfStep, error.message.slice(0, 100));
+    // The client took its leave and will close; 1000 from us would eject the image.
+    else slot.farewell = this.#env.setTimeout(() => socket.close(closeCode.leftOpen, ''), farewellWait);
+  }
+
+  #closed(slot, code, reason, wasGood) {
+    if (this.state === 'ended') return;
+    if (this.state === 'ejecting') {
+      if (this.openSockets === 0) this.#end('ejected');
+      return;
+    }
+    if (code === closeCode.detached) return this.#end('detached', { words: reason });
+    if (code === closeCode.failed) return this.#end('failed', { words: reason.replace(/^failed: */, '') });
+    if (wasGood) slot.backoff.reset();
+    const notNeeded = code === 1000 || code === 1005;
+    slot.timer = this.#env.setTimeout(() => this.#open(slot), Math.max(slot.backoff.next(), notNeeded ? 2000 : 0));
+    if (this.openSockets === 0 && this.state === 'attached') this.#enter('reconnecting');
+    // Browsers do not tell why a websocket was refused; the gateway does, when it is asked.
+    if (this.openSockets === 0 && slot.backoff.failures > 1) this.#pollSoon(0);
+    this.#changed();
+  }
+
+  // ---- what the gateway says of the session
+
+  #pollSoon(delay) {
+    this.#env.clearTimeout(this.#pollTimer);
+    this.#pollTimer = this.#env.setTimeout(() => this.#poll(), delay);
+  }
+
+  async #poll() {
+    if (!this.#grant.session || this.#isOver()) return;
+    let session;
+    try {
+      session = await this.#gateway.session(this.#grant.session);
+    } catch {
+      session = undefined; // out of reach: the websockets' back-off goes on
+    }
+    if (this.#isOver()) return;
+    if (session === null) return this.#end('lost');
+    if (session?.state === 'ended') return this.#end(session.error ? 'failed' : 'detached', { words: session.error ?? '' });
+    if (session) {
+      this.device = session.device ?? session.socket ?? null;
+      this.phase = session.state;
+      this.#changed();
+    }
+    this.#pollSoon(session?.state === 'serving' ? serving : starting);
+  }
+
+  #isOver() {
+    return this.state === 'ended' || this.state === 'ejecting';
+  }
+
+  // ---- states
+
+  #fail(error) {
+    this.#end(error instanceof GatewayError ? error.kind : error.kind ?? 'failed', { words: error.message });
+  }
+
+  #end(kind, more = {}) {
+    if (this.state === 'ended') return;
+    this.state = 'ended';
+    this.#env.clearTimeout(this.#pollTimer);
+    this.#env.clearTimeout(this.#ejectTimer);
+    for (const slot of this.#slots) {
+      this.#env.clearTimeout(slot.timer);
+      this.#env.clearTimeout(slot.farewell);
+      // What still arrives finds nobody: the store is about to be closed.
+      slot.server?.close();
+      slot.socket?.close(closeCode.eject, 'the session is over');
+    }
+    this.#enter('ended', { kind, ...more });
+  }
+
+  #enter(state, more = {}) {
+    this.state = state;
+    this.#changed(more);
+  }
+
+  #changed(more = {}) {
+    this.tell({ state: this.state, phase: this.phase, device: this.device, connections: this.openSockets, ...more });
+  }
+}
