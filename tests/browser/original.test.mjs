@@ -34,10 +34,10 @@ async function underWebsocketd(t) {
   const place = makeFolder(t);
   const socket = join(place, 'front.sock');
   symlinkSync(nbdring, join(place, 'nbd-proxy'));
-  writeFileSync(join(place, 'config.json'), JSON.stringify({ configurations: { cd: { socket, default: true } } }));
+  writeFileSync(join(place, 'config.toml'), `[gateway.configurations.cd]\nsocket = "${socket}"\n`);
   const port = await freePort();
   const websocketd = spawn('websocketd', ['--binary', '--address=127.0.0.1', `--port=${port}`, '--loglevel=error',
-    join(place, 'nbd-proxy'), 'cd', '--json-config', join(place, 'config.json')], { stdio: 'inherit' });
+    join(place, 'nbd-proxy'), 'cd', '--config', join(place, 'config.toml')], { stdio: 'inherit' });
   t.after(() => websocketd.kill());
   await until('websocketd listens', 10_000, () => fetch(`http://127.0.0.1:${port}/`).catch(() => false));
   return {

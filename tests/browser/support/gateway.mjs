@@ -42,8 +42,8 @@ export class Gateway {
   }
 
   configText(configurations, settings) {
-    const folders = { 'state-dir': join(this.folder, 'state.d'), tokens: this.tokens };
-    let text = `[gateway]\n${toml({ ...folders, ...settings })}`;
+    const ours = { 'state-dir': join(this.folder, 'state.d'), ...(settings.insecure ? {} : { tokens: this.tokens }) };
+    let text = `[gateway]\n${toml({ ...ours, ...settings })}`;
     for (const [name, table] of Object.entries(configurations)) {
       text += `[gateway.configurations.${name}]\n${toml({ socket: this.socket(name), ...table })}`;
     }

@@ -32,8 +32,9 @@ export async function sha256OfExport(uri, folder) {
   return sum;
 }
 
-// libnbd's shell: what single requests do. The connection is `h`; what the script prints comes back.
+// libnbd's shell: what single requests do. The connection is `h`; what the script prints comes back. Not by the name
+// nbdsh, which takes the first Python of PATH: the module is Debian's.
 export async function nbdsh(uri, script) {
-  const { stdout } = await run('nbdsh', ['-u', uri, '-c', script], { timeout: 60_000 });
+  const { stdout } = await run('/usr/bin/python3', ['-m', 'nbd', '-u', uri, '-c', script], { timeout: 60_000 });
   return stdout.trim();
 }
