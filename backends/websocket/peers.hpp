@@ -41,15 +41,24 @@
 
 namespace nbdring {
 
+/// The listener's part in a connection, which ends with it.
+class PeerPlace {
+ public:
+  virtual ~PeerPlace() = default;
+  /// The first bytes of the peer have come over the websocket: it has our answer. Once; any thread;
+  /// waits for nothing.
+  virtual void heard() noexcept = 0;
+};
+
 /// Of one connection, as the listener found it.
 struct PeerInfo {
-  std::string address;          // printable: "192.0.2.1", "a Unix socket"
-  std::string who;              // printable: whom the authenticator let in; may be empty
-  std::string image;            // the peer's name of what it serves; empty: it gave none
-  unsigned connections = 1;     // that the peer keeps open at once
-  bool is_private = false;      // TLS, or from this machine
-  int socket = -1;              // below the stream, whose waits on the listener's loop it ends
-  std::shared_ptr<void> place;  // released with the connection: the listener counts them
+  std::string address;               // printable: "192.0.2.1", "a Unix socket"
+  std::string who;                   // printable: whom the authenticator let in; may be empty
+  std::string image;                 // the peer's name of what it serves; empty: it gave none
+  unsigned connections = 1;          // that the peer keeps open at once
+  bool is_private = false;           // TLS, or from this machine
+  int socket = -1;                   // below the stream: what to cancel waits on
+  std::shared_ptr<PeerPlace> place;  // may be null
 };
 
 struct PeersOptions {
@@ -90,14 +99,17 @@ class Peers : public std::enable_shared_from_this<Peers> {
 
   static std::shared_ptr<Peers> make(const PeersOptions& options);
   ~Peers();
+  Peers(const Peers&) = delete;
+  Peers& operator=(const Peers&) = delete;
 
   /// Null: nobody, from here on.
   void set_watch(Watch* watch);
   PeersStanding standing() const;
-  /// How many the peer keeps open: what its first connection said.
+  /// How many the peer keeps open: what it said when it came.
   unsigned connections() const;
+  const PeersOptions& options() const { return options_; }
 
-  // --- the listener's loop ---
+  // --- the listener's loop, always the same ---
 
   /// Why this one may not come (409): it serves another image, or the session is over.
   std::optional<HttpError> objection(const PeerInfo& info) const;
@@ -110,7 +122,7 @@ class Peers : public std::enable_shared_from_this<Peers> {
 
   /// The next connection. Throws Failure (unreachable) at the deadline, after close(), and after
   /// further_time while the peer has others here.
-  Task<std::unique_ptr<Stream>> take(Loop& loop, Clock::time_point deadline);
+  Task<std::unique_ptr<PeerStream>> take(Loop& loop, Clock::time_point deadline);
 
   // --- the session; any thread ---
 
@@ -119,7 +131,7 @@ class Peers : public std::enable_shared_from_this<Peers> {
   /// The server cannot do with more than one connection (no CAN_MULTI_CONN): the others are closed,
   /// and no further one comes as long as one answers.
   void set_single();
-  /// Ends all waits, closes all connections with set_close()'s code, lets nobody in any more.
+  /// Ends all waits, closes all connections, lets nobody in any more.
   void close(std::uint16_t code, std::string reason);
 
  private:
@@ -129,13 +141,23 @@ class Peers : public std::enable_shared_from_this<Peers> {
 
   explicit Peers(const PeersOptions& options);
 
+  // Each takes the lock.
   bool enter(Arrival& arrival);
-  void leave(Arrival& arrival, bool was_eject);
-  void match();
-  void ping_others(const Arrival* newest);
-  bool is_single() const { return single_ || connections_ == 1; }
+  void leave(Arrival& arrival);
+  void begin_wait(Wait& wait);
+  bool begin_vacancy(Wait& wait);
+  void begin_use(PeerStream& stream);
+  void end_use(PeerStream& stream, bool was_eject, bool was_silent);
+
+  // Under the lock.
+  void note_arrival(const PeerInfo& info);
   void connection_ended(bool was_eject);
-  Failure nobody(const std::string& why) const;
+  void match();
+  Arrival* newest_free() const;
+  void dismiss_waiting(std::size_t kept);
+  void ping_all();
+  static void end_waits(std::list<Wait*>& waits);
+  bool is_single() const { return single_ || connections_ == 1; }
   void tell();
 
   const PeersOptions options_;
@@ -145,7 +167,7 @@ class Peers : public std::enable_shared_from_this<Peers> {
   PeersStanding standing_;
   std::list<Arrival*> waiting_;  // oldest first
   std::list<Wait*> waits_;       // for the next one, oldest first
-  std::list<Wait*> vacancies_;   // for the last one's end
+  std::list<Wait*> vacancies_;   // for the end of the last one
   std::list<PeerStream*> in_use_;
   std::string image_;
   unsigned connections_ = 1;

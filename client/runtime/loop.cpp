@@ -358,6 +358,15 @@ void Loop::deliver_messages() noexcept {
   woken_ = false;
   std::uint64_t count = 0;
   [[maybe_unused]] const ssize_t bytes = ::read(wake_.get(), &count, sizeof count);
+  take_messages();
+  while (undelivered_ != nullptr) {
+    Message& oldest = *undelivered_;
+    undelivered_ = oldest.next_;  // deliver() may free the message
+    oldest.deliver();
+  }
+}
+
+void Loop::take_messages() noexcept {
   Message* newest = inbox_.exchange(nullptr, std::memory_order_acquire);
   Message* oldest = nullptr;
   while (newest != nullptr) {
@@ -365,11 +374,17 @@ void Loop::deliver_messages() noexcept {
     newest->next_ = oldest;
     oldest = std::exchange(newest, next);
   }
-  while (oldest != nullptr) {
-    Message* next = oldest->next_;  // deliver() may free the message
-    oldest->deliver();
-    oldest = next;
-  }
+  Message** end = &undelivered_;
+  while (*end != nullptr) end = &(*end)->next_;
+  *end = oldest;
+}
+
+// What stays is delivered all the same: whoever posted it has written, or will, to the eventfd.
+void Loop::withdraw(Message& message) noexcept {
+  take_messages();
+  Message** at = &undelivered_;
+  while (*at != nullptr && *at != &message) at = &(*at)->next_;
+  if (*at != nullptr) *at = message.next_;
 }
 
 }  // namespace nbdring

@@ -82,6 +82,9 @@ class Loop {
 
   /// Any thread. The message is delivered on the loop's thread, in the order of posting.
   void post(Message& message) noexcept;
+  /// The loop's thread, after post() has returned: what has not been delivered will not be, and its
+  /// owner may go.
+  void withdraw(Message& message) noexcept;
 
   // Operations of the ring. Buffers and descriptors stay alive until the operation ends. Results:
   // count or -errno.
@@ -126,6 +129,7 @@ class Loop {
   void resume_completed();
   void expire_timers();
   void deliver_messages() noexcept;
+  void take_messages() noexcept;
   int milliseconds_to_next_timer() const;
   void arm(Timer& timer);
   void disarm(Timer& timer);
@@ -135,6 +139,7 @@ class Loop {
   FileDescriptor wake_;                   // eventfd: post() writes, the loop reads
   std::atomic<Message*> inbox_{nullptr};  // newest first
   std::atomic<unsigned> posting_{0};      // threads within post()
+  Message* undelivered_ = nullptr;        // taken out of the inbox; oldest first
   std::uint64_t in_flight_ = 0;           // in the ring, readiness waits not counted
   std::uint64_t armed_ = 0;               // readiness waits that are in the ring
   bool wake_armed_ = false;               // the eventfd's own wait is in the ring

@@ -181,6 +181,45 @@ class Forward final : public Message {
   Raise& target_;
 };
 
+TEST(Loop, AWithdrawnMessageIsNotDeliveredAndTheOthersAre) {
+  Loop loop;
+  Raise first, second, last;
+  loop.post(first);
+  loop.post(second);
+  loop.post(last);
+  loop.withdraw(second);
+  loop.run(wait_event(loop, last.event));
+  EXPECT_EQ(first.delivered, 1);
+  EXPECT_EQ(second.delivered, 0);
+  loop.withdraw(first);  // delivered long ago: nothing to take back
+  loop.post(second);
+  loop.run(wait_event(loop, second.event));
+  EXPECT_EQ(second.delivered, 1);
+}
+
+/// Its delivery takes another message back.
+class Withdraw final : public Message {
+ public:
+  Withdraw(Loop& loop, Message& other) : loop_(loop), other_(other) {}
+  void deliver() noexcept override { loop_.withdraw(other_); }
+
+ private:
+  Loop& loop_;
+  Message& other_;
+};
+
+TEST(Loop, AMessageThatIsAboutToBeDeliveredCanBeWithdrawn) {
+  Loop loop;
+  Raise target, last;
+  Withdraw withdraw(loop, target);
+  loop.post(withdraw);
+  loop.post(target);
+  loop.post(last);
+  loop.run(wait_event(loop, last.event));
+  EXPECT_EQ(target.delivered, 0);
+  EXPECT_EQ(last.delivered, 1);
+}
+
 TEST(Loop, NoMessageOfManyThreadsIsLost) {
   Loop loop;
   Raise sum;
