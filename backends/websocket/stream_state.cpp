@@ -123,6 +123,7 @@ void WebsocketStream::State::ended_below() noexcept {
 void WebsocketStream::State::end_with(int result, const Ending& ending) noexcept {
   has_ended_ = true;
   result_ = result;
+  probe_until_.reset();
   limit_closing(Clock::now() + options_.close_within);
   note(ending);
 }
@@ -181,9 +182,9 @@ void WebsocketStream::State::die(std::string_view why) noexcept {
 }
 
 void WebsocketStream::State::arm(Clock::time_point now) noexcept {
-  using namespace std::chrono_literals;
+  using std::chrono::milliseconds;
   const auto interval = std::min(options_.ping_interval, options_.dead_after) / 4;
-  Clock::time_point when = now + std::clamp<std::chrono::milliseconds>(interval, 5ms, 5s);
+  Clock::time_point when = now + std::clamp(interval, milliseconds(5), milliseconds(5000));
   if (probe_until_) when = std::min(when, *probe_until_);
   if (close_until_) when = std::min(when, *close_until_);
   if (has_ended_ && !close_until_) {
