@@ -1,40 +1,31 @@
 // nbdring attach: a backend, lanes over it, and the driver in front. Each step undoes itself when a
 // later one fails.
 
-#include <fcntl.h>
-#include <sys/mman.h>
-#include <sys/prctl.h>
+#include <unistd.h>
 
 #include <algorithm>
-#include <ctime>
-#include <memory>
 #include <optional>
 #include <thread>
 #include <vector>
 
 #include "backends/open.hpp"
+#include "cli/attached_device.hpp"
 #include "cli/commands.hpp"
 #include "cli/config_defaults.hpp"
 #include "cli/daemon.hpp"
-#include "cli/device_session.hpp"
 #include "cli/identity.hpp"
-#include "cli/in_use.hpp"
-#include "cli/listen.hpp"
+#include "cli/notify.hpp"
+#include "cli/signals.hpp"
 #include "cli/state.hpp"
 #include "cli/waits.hpp"
 #include "client/runtime/error.hpp"
-#include "kernel/disconnect.hpp"
-#include "kernel/users.hpp"
+#include "client/runtime/scope.hpp"
 
 namespace nbdring {
 namespace {
 
-constexpr std::chrono::milliseconds connect_wait{60'000};
-constexpr unsigned connect_tries =
-    3;  // ConnectAgain: a busy machine has made its workers by the second
 constexpr std::chrono::milliseconds other_attach_wait{90'000};
-static_assert(other_attach_wait > connect_wait, "it may need all of its own time");
-constexpr std::uint32_t block_size_max = 4096;
+static_assert(other_attach_wait > attach_wait, "it may need all of its own time");
 constexpr std::chrono::seconds wait_default{30};  // --timeout and --recovery-window
 // The driver gives a request of a remote backend up only when the backend should long have done so:
 // its requests wait for the server, and a connection that the driver shoots for that is lost.
@@ -55,19 +46,6 @@ bool asks_for_read_only(const AttachCommand& command, const BackendSpec& spec) {
   return command.read_only || (file != nullptr && file->read_only);
 }
 
-// Memory pressure may need this very device to write pages out: the engine must neither be swapped
-// nor killed for it. Nor may it hold more than it needs: each stack and pool would have a huge page.
-void stay_in_memory(Log& log) {
-  ENSURE(::prctl(PR_SET_THP_DISABLE, 1UL, 0UL, 0UL, 0UL) == 0);
-  if (::mlockall(MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT) != 0) {
-    log.warning("the engine's memory can be swapped out", {{"reason", error_text(errno)}});
-  }
-  const FileDescriptor score(::open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC));
-  if (!score.is_open() || ::write(score.get(), "-1000", 5) != 5) {
-    log.warning("the engine can be killed when memory is short", {{"reason", error_text(errno)}});
-  }
-}
-
 // The same identity must mean the same device: other bytes, or another mode, under it is a mistake.
 void check_same(const DeviceRecord& attached, const Wanted& wanted) {
   std::string differs;
@@ -86,18 +64,6 @@ void check_same(const DeviceRecord& attached, const Wanted& wanted) {
   throw Failure(FailureKind::busy, "'" + attached.id + "' is attached already at " +
                                        attached.device() + ", " + differs +
                                        "; detach it first, or give another --id");
-}
-
-// The driver holds a device whose engine has died. Nobody uses it: it is in the way and nothing
-// more.
-void clean_up_after(const DeviceRecord& dead, const RunFolder& folder, Log& log) {
-  const auto users = users_of(dead.index);
-  if (!users.empty()) {
-    throw Failure(FailureKind::busy, "the engine of " + dead.device() + " has died; " +
-                                         in_use_text(dead.device(), users));
-  }
-  log.warning("cleaning up after an engine that has died", {{"device", dead.device()}});
-  if (disconnect_index(dead.index, disconnect_wait, log)) folder.forget(dead.index);
 }
 
 /// The device on which the identity is attached already, if it is.
@@ -143,29 +109,12 @@ AttachOptions attach_options(const Wanted& wanted, const Export& about) {
   AttachOptions options;
   options.index = wanted.command.index;
   options.connections = wanted.command.connections.value_or(connections_here());
-  options.block_size = wanted.command.block_size.value_or(
-      std::clamp(about.block_size.minimum, std::uint32_t{512}, block_size_max));
+  options.block_size = wanted.command.block_size.value_or(block_size_for(about));
   options.timeout = timeout_of(wanted);
   options.recovery_window = wanted.command.recovery_window.value_or(wait_default);
   options.identifier = wanted.id;
   ENSURE(options.connections > 0 && options.timeout.count() > 0);
   return options;
-}
-
-DeviceRecord record_of(const Wanted& wanted, const Export& about, const AttachOptions& options,
-                       std::uint32_t index) {
-  DeviceRecord record;
-  record.index = index;
-  record.id = wanted.id;
-  record.name = wanted.command.name;
-  record.backend = wanted.backend;
-  record.size = about.size - about.size % options.block_size;
-  record.block_size = options.block_size;
-  record.read_only = about.is_read_only();
-  record.connections = options.connections;
-  record.pid = ::getpid();
-  record.started = std::time(nullptr);
-  return record;
 }
 
 using IdentityLocks = std::vector<IdentityLock>;
@@ -180,56 +129,74 @@ IdentityLocks lock_identity(const Wanted& wanted, const RunFolder& folder) {
   return locks;
 }
 
-DeviceOptions device_options() {
-  DeviceOptions options;
-  options.io_flusher = true;
-  return options;
+DeviceSettings device_settings(const Wanted& wanted, const Export& about) {
+  DeviceSettings settings;
+  settings.driver = attach_options(wanted, about);
+  settings.name = wanted.command.name;
+  settings.backend = wanted.backend;
+  settings.bounds_log = !wanted.command.foreground;
+  return settings;
 }
 
-/// The lanes, and the driver in front of them, which lets go while they still serve.
-struct Front {
-  Front(Backend& backend, const AttachOptions& options, Log& log)
-      : device(backend, device_options(), log), attachment(backend.about(), options, log) {}
-  Device device;
-  Attachment attachment;
-};
+/// The device is all that this process is there for. SIGTERM and SIGINT ask for its end; a second
+/// one forces it.
+class Engine final : private DeviceOwner {
+ public:
+  Engine(Backend& backend, const DeviceSettings& settings, const RunFolder& folder,
+         TerminationSignals& signals, Log& log)
+      : signals_(signals), log_(log), device_(loop_, backend, settings, folder, *this, log) {}
 
-std::unique_ptr<Front> connect_front(Backend& backend, const AttachOptions& options, Log& log) {
-  for (unsigned tries_left = connect_tries; true;) {
-    auto front = std::make_unique<Front>(backend, options, log);
-    stay_in_memory(log);
-    front->device.start(front->attachment.take_lane_sockets());
-    try {
-      front->attachment.connect(connect_wait);
-      return front;
-    } catch (const ConnectAgain&) {
-      if (--tries_left == 0) throw;
-      log.info("the kernel is too busy to serve every connection: connecting again");
+  const DeviceRecord& record() const { return device_.record(); }
+  void run() { loop_.run(serve()); }
+  FramePool& frames() { return loop_.frames(); }
+
+ private:
+  Task<void> serve() {
+    Scope scope(frames());
+    scope.spawn(watch_signals());
+    co_await device_.run();
+    is_over_ = true;
+    loop_.cancel(signals_.fd());
+    co_await scope.join();
+  }
+
+  Task<void> watch_signals() {
+    bool asked_before = false;
+    while (!is_over_) {
+      const int result = co_await loop_.readable(signals_.fd());
+      if (result < 0) break;
+      if (signals_.take() == 0) continue;
+      const ControlReply reply = device_.session().detach(asked_before);
+      if (!reply.error.empty()) log_.warning(reply.error);
+      if (device_.session().is_disconnected()) device_.session().finish();
+      asked_before = true;
     }
   }
-}
 
-// From here to the device's end. The order of the objects matters, because they end in the reverse
-// one: the driver lets go while the lanes still serve.
+  std::optional<ControlReply> ending() override {
+    notify_stopping();
+    return std::nullopt;
+  }
+  void complete(DeviceStatus&) const override {}
+
+  TerminationSignals& signals_;
+  Log& log_;
+  Loop loop_;
+  AttachedDevice device_;
+  bool is_over_ = false;
+};
+
+// From here to the device's end.
 void serve_device(const Wanted& wanted, const RunFolder& folder, IdentityLocks locks, Log& log,
                   Announcer& announcer) {
   TerminationSignals signals;
   const auto backend = open_backend(wanted.spec, open_options(wanted), log);
-  const Export& about = backend->about();
-
-  Loop loop;
-  const AttachOptions options = attach_options(wanted, about);
-  const auto front = connect_front(*backend, options, log);
-
-  const DeviceRecord record = record_of(wanted, about, options, front->attachment.index());
-  RecordFile record_file(folder, record);
-  const UnixListener control(folder.socket_path(record.index));
+  Engine engine(*backend, device_settings(wanted, backend->about()), folder, signals, log);
+  const DeviceRecord& record = engine.record();
   locks.clear();
   announcer.ready(record.device(), folder.log_path(record.index));
   log.info("attached", {{"device", record.device()}, {"backend", record.backend}});
-  DeviceSession session({loop, *backend, front->device, front->attachment, record, record_file,
-                         signals, log, control.fd(), !wanted.command.foreground});
-  loop.run(session.run());
+  engine.run();
   log.info("ended", {{"device", record.device()}, {"backend", record.backend}});
 }
 

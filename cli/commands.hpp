@@ -17,6 +17,8 @@ int run_list(const ListCommand& command, const CommonOptions& common);
 int run_status(const StatusCommand& command, const CommonOptions& common);
 int run_serve(const ServeCommand& command, const CommonOptions& common);
 int run_info(const InfoCommand& command, const CommonOptions& common);
+int run_gateway(const GatewayCommand& command, const CommonOptions& common);
+int run_proxy(const ProxyCommand& command, const CommonOptions& common);
 int run_doctor(const DoctorCommand& command, const CommonOptions& common);
 
 /// The configuration file, and in front of its names those of NBDRING_ROUTES. Without --config

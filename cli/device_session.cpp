@@ -3,11 +3,10 @@
 #include <sys/timerfd.h>
 
 #include <ctime>
+#include <utility>
 
 #include "cli/daemon.hpp"
-#include "cli/device_status.hpp"
 #include "cli/in_use.hpp"
-#include "cli/notify.hpp"
 #include "cli/waits.hpp"
 #include "client/runtime/error.hpp"
 #include "client/runtime/scope.hpp"
@@ -25,6 +24,10 @@ FileDescriptor every_minute() {
   return timer;
 }
 
+bool is_away(const BackendHealth& health) {
+  return !health.state.empty() && health.state != "serving";
+}
+
 }  // namespace
 
 DeviceSession::DeviceSession(const SessionParts& parts)
@@ -35,33 +38,20 @@ DeviceSession::DeviceSession(const SessionParts& parts)
 Task<void> DeviceSession::run() {
   Scope scope(frames());
   scope.spawn(control_.accept_on(parts_.control_listener));
-  scope.spawn(watch_signals());
   scope.spawn(watch_lanes());
   if (parts_.bounds_log) scope.spawn(watch_log());
   co_await finished_.wait();
   control_.stop();
-  parts_.loop.cancel(parts_.signals.fd());
   parts_.loop.cancel(parts_.device.ended_fd());
   parts_.loop.cancel(minute_.get());
   co_await scope.join();
 }
 
-Task<void> DeviceSession::watch_signals() {
-  bool asked_before = false;
-  while (!finished_.raised()) {
-    const int result = co_await parts_.loop.readable(parts_.signals.fd());
-    if (result < 0) break;
-    if (parts_.signals.take() == 0) continue;
-    const ControlReply reply = detach(asked_before);
-    if (!reply.error.empty()) parts_.log.warning(reply.error);
-    if (detached_) finished_.raise();
-    asked_before = true;
-  }
-}
+void DeviceSession::finish() { finished_.raise(); }
 
 Task<void> DeviceSession::watch_lanes() {
   const int result = co_await parts_.loop.readable(parts_.device.ended_fd());
-  if (result < 0 || detached_) co_return;
+  if (result < 0 || disconnected_) co_return;
   lanes_ended();
   finished_.raise();
 }
@@ -89,7 +79,7 @@ ControlReply DeviceSession::handle(const ControlRequest& request) {
 }
 
 void DeviceSession::replied(const ControlRequest&, const ControlReply&) {
-  if (detached_) finished_.raise();
+  if (disconnected_) finished_.raise();
 }
 
 ControlReply DeviceSession::status() const {
@@ -98,14 +88,15 @@ ControlReply DeviceSession::status() const {
   for (std::size_t i = 0; i < parts_.device.lanes(); ++i) {
     lanes.push_back(&parts_.device.stats(i));
   }
-  const DeviceStatus status =
+  DeviceStatus status =
       collect_status(parts_.record, lanes, std::time(nullptr), parts_.backend.health());
+  parts_.owner.complete(status);
   return {0, "", to_json(status)};
 }
 
 ControlReply DeviceSession::detach(bool force) {
   const std::string device = parts_.record.device();
-  if (detached_) {
+  if (asked_ || finished_.raised()) {
     return {static_cast<int>(FailureKind::busy), device + " is being detached already", ""};
   }
   if (!force) {
@@ -115,17 +106,22 @@ ControlReply DeviceSession::detach(bool force) {
     }
   }
   const BackendHealth health = parts_.backend.health();
-  const bool is_away = !health.state.empty() && health.state != "serving";
-  if (!force && is_away && health.volatile_writes > 0) {
+  if (!force && is_away(health) && health.volatile_writes > 0) {
     return {static_cast<int>(FailureKind::failed),
             device + " is not detached: " + health.endpoint + " is away, and " +
                 std::to_string(health.volatile_writes) + " acknowledged writes wait for it",
             ""};
   }
-  detached_ = true;
-  notify_stopping();
+  asked_ = true;
+  if (auto reply = parts_.owner.ending()) return std::move(*reply);
+  return disconnect(force);
+}
+
+ControlReply DeviceSession::disconnect(bool force) {
+  ENSURE(!disconnected_ && !finished_.raised());
+  asked_ = disconnected_ = true;
   // What waits for a server that is away holds the driver's connections full.
-  if (is_away) parts_.backend.abandon();
+  if (is_away(parts_.backend.health())) parts_.backend.abandon();
   if (parts_.attachment.disconnect(disconnect_wait / 2)) return {};
   parts_.backend.abandon();
   // Where the backend hangs the driver waits for room in the lanes' sockets; without them it lets
@@ -134,9 +130,8 @@ ControlReply DeviceSession::detach(bool force) {
   if (parts_.attachment.disconnect(disconnect_wait)) return {};
   parts_.record_file.keep();
   // Who forces knows that there are users: for them it is no failure.
-  ENSURE(detached_ && !finished_.raised());
   const int exit_code = force ? 0 : static_cast<int>(FailureKind::failed);
-  return {exit_code, held_text(device), ""};
+  return {exit_code, held_text(parts_.record.device()), ""};
 }
 
 }  // namespace nbdring

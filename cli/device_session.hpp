@@ -1,15 +1,15 @@
 #pragma once
-// The life of an attached device after its start: answers the control socket, heeds signals,
-// notices when the driver has ended the device. On the front end's loop, the main thread; the lanes
-// have threads of their own and never wait for it.
+// The life of an attached device after its start: answers the control socket, ends the device when
+// asked to, notices when the driver has ended it. On the front end's loop; the lanes have threads
+// of their own and never wait for it.
 //
-// A detach is refused while the device is in use. SIGTERM and SIGINT ask for one; a second one
-// forces it.
+// A detach is refused while the device is in use.
 
+#include <optional>
 #include <string>
 
 #include "cli/control.hpp"
-#include "cli/signals.hpp"
+#include "cli/device_status.hpp"
 #include "cli/state.hpp"
 #include "client/engine/backend.hpp"
 #include "client/engine/device.hpp"
@@ -20,6 +20,21 @@
 
 namespace nbdring {
 
+/// Whose device it is: who may have more to do at its end than to disconnect it. On the session's
+/// loop.
+class DeviceOwner {
+ public:
+  /// The device is to end, and nothing speaks against it. Nothing: it is disconnected at once. A
+  /// reply goes to who has asked, and the owner ends the device in its own time: disconnect(), then
+  /// finish().
+  virtual std::optional<ControlReply> ending() = 0;
+  /// Adds what it knows to the device's status.
+  virtual void complete(DeviceStatus& status) const = 0;
+
+ protected:
+  ~DeviceOwner() = default;
+};
+
 /// What a session looks after. Everything outlives it.
 struct SessionParts {
   Loop& loop;
@@ -28,7 +43,7 @@ struct SessionParts {
   Attachment& attachment;
   const DeviceRecord& record;
   RecordFile& record_file;
-  TerminationSignals& signals;
+  DeviceOwner& owner;
   Log& log;
   int control_listener;
   bool bounds_log;  // the log is a file of ours
@@ -38,27 +53,34 @@ class DeviceSession final : private ControlHandler {
  public:
   explicit DeviceSession(const SessionParts& parts);
 
-  /// Ends when the device has.
+  /// Ends when the device has, or after finish().
   Task<void> run();
+  void finish();
+
+  /// Refuses, leaves it to the owner, or disconnects. exit_code 0: the device is ending or has
+  /// ended; then somebody calls finish().
+  ControlReply detach(bool force);
+  /// Blocks while the driver lets go. exit_code 0 with force although somebody has it open.
+  ControlReply disconnect(bool force);
+  bool is_disconnected() const { return disconnected_; }
 
   FramePool& frames() { return parts_.loop.frames(); }
 
  private:
-  Task<void> watch_signals();
   Task<void> watch_lanes();
   Task<void> watch_log();
 
   ControlReply handle(const ControlRequest& request) override;
   void replied(const ControlRequest& request, const ControlReply& reply) override;
   ControlReply status() const;
-  ControlReply detach(bool force);
   void lanes_ended();
 
   SessionParts parts_;
   ControlServer control_;
   FileDescriptor minute_;  // timerfd
   Event finished_;
-  bool detached_ = false;  // by us
+  bool asked_ = false;         // to end, and it was not refused
+  bool disconnected_ = false;  // by us
 };
 
 }  // namespace nbdring

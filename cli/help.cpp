@@ -4,6 +4,7 @@
 #include <string_view>
 #include <utility>
 
+#include "cli/help_texts.hpp"
 #include "client/runtime/error.hpp"
 
 namespace nbdring {
@@ -22,6 +23,8 @@ Commands:
   status DEVICE|ID|NAME     what a device is doing, per connection
   serve BACKEND             be an NBD server on a socket
   info BACKEND              what a server exports, and how it is reached
+  gateway                   take disks from browsers and websocket peers
+  proxy [CONFIGURATION]     the same over standard input and output (nbd-proxy)
   doctor                    what of this machine stands in the way
 
 A BACKEND is one of:
@@ -318,7 +321,9 @@ Examples:
   sudo nbdring doctor -v
 )";
 
-constexpr std::array<std::pair<std::string_view, std::string_view>, 8> texts{{
+using Text = std::pair<std::string_view, std::string_view>;
+
+const std::array<Text, 10> texts{{
     {"", program_help},
     {"attach", attach_help},
     {"detach", detach_help},
@@ -326,6 +331,8 @@ constexpr std::array<std::pair<std::string_view, std::string_view>, 8> texts{{
     {"status", status_help},
     {"serve", serve_help},
     {"info", info_help},
+    {"gateway", gateway_help},
+    {"proxy", proxy_help},
     {"doctor", doctor_help},
 }};
 

@@ -22,6 +22,8 @@ struct Run {
   int operator()(const StatusCommand& command) const { return run_status(command, common); }
   int operator()(const ServeCommand& command) const { return run_serve(command, common); }
   int operator()(const InfoCommand& command) const { return run_info(command, common); }
+  int operator()(const GatewayCommand& command) const { return run_gateway(command, common); }
+  int operator()(const ProxyCommand& command) const { return run_proxy(command, common); }
   int operator()(const DoctorCommand& command) const { return run_doctor(command, common); }
   int operator()(const ShowText& command) const {
     print(command.text);

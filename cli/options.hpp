@@ -3,7 +3,7 @@
 // and is within its range. A wrong one is a Failure (usage, exit code 2) that says which option,
 // which value and what to do.
 //
-// options.cpp is the only user of CLI11. The texts of --help are in help.cpp, written by hand; a
+// options.cpp is the only user of CLI11. The texts of --help are in help*.cpp, written by hand; a
 // test holds that they name every option that is accepted here, and no other.
 
 #include <chrono>
@@ -92,6 +92,24 @@ struct InfoCommand {
   TlsOptions tls;
 };
 
+/// What was not given is as the configuration file's [gateway] says.
+struct GatewayCommand {
+  std::vector<TcpEndpoint> listen;
+  std::vector<std::string> unix_paths;
+  bool insecure = false;  // neither a token nor TLS's word for the peer is asked for
+  TlsSettings tls;        // towards the peers
+  std::optional<std::string> json_config;
+  std::optional<std::string> tokens;
+  std::optional<std::string> state_dir;
+};
+
+struct ProxyCommand {
+  std::string configuration;  // empty: the default one
+  bool metadata = false;      // print it, and be done
+  std::optional<std::string> json_config;
+  std::optional<std::string> state_dir;
+};
+
 struct DoctorCommand {};
 
 /// --help and --version: print and be done.
@@ -99,15 +117,16 @@ struct ShowText {
   std::string text;
 };
 
-using AnyCommand = std::variant<AttachCommand, DetachCommand, ListCommand, StatusCommand,
-                                ServeCommand, InfoCommand, DoctorCommand, ShowText>;
+using AnyCommand =
+    std::variant<AttachCommand, DetachCommand, ListCommand, StatusCommand, ServeCommand,
+                 InfoCommand, GatewayCommand, ProxyCommand, DoctorCommand, ShowText>;
 
 struct Invocation {
   CommonOptions common;
   AnyCommand command;
 };
 
-/// arguments[0] is the program's name.
+/// arguments[0] is the program's name: as `nbd-proxy` it is `nbdring proxy`.
 Invocation parse_command_line(const std::vector<std::string>& arguments);
 
 /// The long options that a command takes (empty: the program), with their dashes; for the test of

@@ -14,6 +14,7 @@ std::string to_json(const DeviceRecord& record) {
   json["id"] = record.id;
   json["name"] = record.name;
   json["backend"] = record.backend;
+  if (!record.configuration.empty()) json["configuration"] = record.configuration;
   json["size"] = record.size;
   json["block_size"] = record.block_size;
   json["read_only"] = record.read_only;
@@ -33,6 +34,7 @@ std::optional<DeviceRecord> record_from_json(const std::string& text) {
     record.id = json.at("id").get<std::string>();
     record.name = json.at("name").get<std::string>();
     record.backend = json.at("backend").get<std::string>();
+    record.configuration = json.value("configuration", "");
     record.size = json.at("size").get<std::uint64_t>();
     record.block_size = json.at("block_size").get<std::uint32_t>();
     record.read_only = json.at("read_only").get<bool>();

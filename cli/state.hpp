@@ -33,6 +33,7 @@ struct DeviceRecord {
   std::string id;                // the driver's backend identifier
   std::string name;              // empty: none
   std::string backend;           // canonical text
+  std::string configuration;     // of the gateway whose device it is; empty: none
   std::uint64_t size = 0;        // bytes
   std::uint32_t block_size = 0;  // bytes
   bool read_only = false;

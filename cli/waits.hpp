@@ -1,11 +1,13 @@
 #pragma once
-// How long the parts of a detach may take, in one place because each must fit into the one that
-// waits for it.
+// How long the parts of an attach and a detach may take, in one place because each must fit into
+// the one that waits for it.
 
 #include <chrono>
 
 namespace nbdring {
 
+/// For the driver, to make a device that can be used.
+inline constexpr std::chrono::milliseconds attach_wait{60'000};
 /// For those who only look at the device: udev's workers, blkid.
 inline constexpr std::chrono::milliseconds passing_user_wait{2000};
 /// For the driver, to let go of a device.

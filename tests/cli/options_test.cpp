@@ -50,7 +50,7 @@ INSTANTIATE_TEST_SUITE_P(
     Lines, RefusedCommandLine,
     ::testing::Values(
         Refused{"", "no command given"}, Refused{"atach x", "'atach' is not a command"},
-        Refused{"-v", "no command given"}, Refused{"gateway", "'gateway' is not a command"},
+        Refused{"-v", "no command given"}, Refused{"gatway", "'gatway' is not a command"},
         Refused{"attach", "no BACKEND given"}, Refused{"attach x /dev/sda", "'/dev/sda'"},
         Refused{"attach x 1 2", "'2' is not understood"},
         Refused{"attach x --bogus", "'--bogus' is not understood"},
@@ -167,6 +167,38 @@ TEST(Options, InfoAndAttachTakeTheSameTlsOptions) {
   EXPECT_FALSE(plain.list || plain.json);
 }
 
+TEST(Options, GatewayListensInSeveralPlaces) {
+  const auto command = parse_as<GatewayCommand>(
+      "gateway --listen [::1]:0 --listen h:80 --unix /u --insecure --tls-psk k --json-config j "
+      "--tokens t --state-dir s");
+  ASSERT_EQ(command.listen.size(), 2U);
+  EXPECT_EQ(command.listen[1].port, 80);
+  EXPECT_THAT(command.unix_paths, ::testing::ElementsAre("/u"));
+  EXPECT_TRUE(command.insecure);
+  EXPECT_EQ(command.tls.policy, TlsPolicy::require);
+  EXPECT_EQ(command.json_config, "j");
+  EXPECT_EQ(command.tokens, "t");
+  EXPECT_EQ(command.state_dir, "s");
+  const auto plain = parse_as<GatewayCommand>("gateway");
+  EXPECT_FALSE(plain.insecure || plain.json_config || plain.tokens || plain.state_dir);
+  EXPECT_EQ(plain.tls.policy, TlsPolicy::off);
+}
+
+TEST(Options, NbdProxyIsAnotherNameOfProxy) {
+  const auto same = [](const ProxyCommand& one, const ProxyCommand& other) {
+    return one.configuration == other.configuration && one.metadata == other.metadata;
+  };
+  const auto called = [](std::vector<std::string> words) {
+    return std::get<ProxyCommand>(parse_command_line(words).command);
+  };
+  EXPECT_TRUE(same(called({"/usr/bin/nbd-proxy", "0"}), parse_as<ProxyCommand>("proxy 0")));
+  EXPECT_TRUE(
+      same(called({"nbd-proxy", "--metadata"}), parse_as<ProxyCommand>("proxy --metadata")));
+  EXPECT_EQ(called({"nbd-proxy"}).configuration, "");
+  EXPECT_EQ(std::get<ShowText>(parse_command_line({"nbd-proxy", "-h"}).command).text,
+            help_text("proxy"));
+}
+
 TEST(Options, CommonOptionsStandBeforeOrBehindTheCommand) {
   EXPECT_TRUE(parse("-v list").common.verbose);
   EXPECT_TRUE(parse("list -v").common.verbose);
@@ -217,8 +249,8 @@ TEST_P(HelpText, ShowsTwoExamples) {
   EXPECT_GE(std::count(text.begin() + static_cast<std::ptrdiff_t>(examples), text.end(), '\n'), 3);
 }
 
-const auto commands =
-    ::testing::Values("", "attach", "detach", "list", "status", "serve", "doctor");
+const auto commands = ::testing::Values("", "attach", "detach", "list", "status", "serve",
+                                        "gateway", "proxy", "doctor");
 INSTANTIATE_TEST_SUITE_P(Commands, HelpText, commands);
 
 }  // namespace

@@ -1,0 +1,11 @@
+#pragma once
+// The texts of help.cpp that stand in files of their own.
+
+#include <string_view>
+
+namespace nbdring {
+
+extern const std::string_view gateway_help;
+extern const std::string_view proxy_help;
+
+}  // namespace nbdring
