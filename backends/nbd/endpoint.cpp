@@ -10,6 +10,7 @@
 #include "backends/nbd/endpoint_kinds.hpp"
 #include "client/runtime/error.hpp"
 #include "client/transport/connect.hpp"
+#include "client/transport/socket.hpp"
 
 namespace nbdring {
 namespace {
@@ -59,13 +60,6 @@ std::string words_of(int error) {
 std::string current_folder() {
   std::error_code none;
   return std::filesystem::current_path(none).string();
-}
-
-void widen(int socket) {
-  constexpr int bytes = 1 << 20;
-  if (::setsockopt(socket, SOL_SOCKET, SO_SNDBUFFORCE, &bytes, sizeof bytes) == 0) return;
-  // Without CAP_NET_ADMIN as much as net.core.wmem_max allows.
-  ::setsockopt(socket, SOL_SOCKET, SO_SNDBUF, &bytes, sizeof bytes);
 }
 
 Task<int> wait_first_byte(Loop& loop, int socket, Clock::time_point deadline) {

@@ -8,6 +8,7 @@
 
 #include "backends/nbd/endpoint_kinds.hpp"
 #include "client/runtime/error.hpp"
+#include "client/transport/socket.hpp"
 
 namespace nbdring {
 namespace {
@@ -53,8 +54,8 @@ class CommandEndpoint final : public Endpoint {
     settings.connection.reset(ends[1]);
     settings.arguments = command_.arguments;
     settings.directory = directory_;
-    widen(ends[0]);
-    widen(ends[1]);
+    widen_unix(ends[0]);
+    widen_unix(ends[1]);
     auto child = std::make_shared<Process>(std::move(settings));
     const std::lock_guard lock(mutex_);
     std::erase_if(children_, [](const auto& one) { return one->has_ended(); });

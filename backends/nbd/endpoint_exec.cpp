@@ -14,6 +14,7 @@
 #include "backends/nbd/endpoint_kinds.hpp"
 #include "client/runtime/error.hpp"
 #include "client/transport/connect.hpp"
+#include "client/transport/socket.hpp"
 
 namespace nbdring {
 namespace {
@@ -82,7 +83,7 @@ class ExecEndpoint final : public Endpoint {
     FileDescriptor socket;
     int error = co_await connect_to(loop, socket, address, deadline);
     if (error == 0) {
-      widen(socket.get());
+      widen_unix(socket.get());
       error = co_await wait_first_byte(loop, socket.get(), deadline);
     }
     if (error == 0) co_return stream_over(loop, std::move(socket));

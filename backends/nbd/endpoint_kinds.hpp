@@ -5,7 +5,6 @@
 #include "backends/nbd/endpoint.hpp"
 #include "client/runtime/process.hpp"
 #include "client/transport/resolve.hpp"
-#include "client/transport/socket.hpp"
 
 namespace nbdring {
 
@@ -29,9 +28,6 @@ std::string words_of(int error);
 /// The engine leaves the folder that it was started in; what is relative is relative to that one.
 /// Empty where there is none.
 std::string current_folder();
-
-/// For local stream sockets: whoever sends a large request or reply sleeps less often.
-void widen(int socket);
 
 /// Waits until the server has spoken: in NBD it is the first to. 0, or an errno: ETIMEDOUT at the
 /// deadline, ECONNRESET where the connection ended before the first byte.

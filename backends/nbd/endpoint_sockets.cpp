@@ -15,6 +15,7 @@
 #include "backends/nbd/endpoint_kinds.hpp"
 #include "client/runtime/error.hpp"
 #include "client/transport/connect_race.hpp"
+#include "client/transport/socket.hpp"
 
 namespace nbdring {
 namespace {
@@ -124,7 +125,7 @@ class UnixEndpoint final : public Endpoint {
     const int error = co_await connect_to(loop, socket, address_, deadline);
     if (error != 0) fail_unreachable(text_, words_of(error));
     look_at_owner(socket.get());
-    widen(socket.get());
+    widen_unix(socket.get());
     co_return stream_over(loop, std::move(socket));
   }
 

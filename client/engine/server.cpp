@@ -13,6 +13,7 @@
 #include "client/protocol/handshake_server.hpp"
 #include "client/runtime/error.hpp"
 #include "client/transport/send_all.hpp"
+#include "client/transport/socket.hpp"
 
 namespace nbdring {
 namespace {
@@ -202,6 +203,7 @@ void Server::start_client(FileDescriptor socket) {
   // which has no such delay.
   constexpr int on = 1;
   ::setsockopt(socket.get(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+  widen_unix(socket.get());
   all_gone_.lower();
   const std::uint64_t number = next_client_++;
   log_.debug("client connected", {{"client", std::to_string(number)}});

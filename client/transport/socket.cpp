@@ -19,6 +19,18 @@ msghdr message_of(std::span<iovec> buffers) {
 
 }  // namespace
 
+void widen_unix(int socket) noexcept {
+  constexpr int bytes = 1 << 20;
+  int domain = 0;
+  socklen_t length = sizeof domain;
+  if (::getsockopt(socket, SOL_SOCKET, SO_DOMAIN, &domain, &length) != 0 || domain != AF_UNIX) {
+    return;
+  }
+  if (::setsockopt(socket, SOL_SOCKET, SO_SNDBUFFORCE, &bytes, sizeof bytes) == 0) return;
+  // Without CAP_NET_ADMIN as much as net.core.wmem_max allows.
+  ::setsockopt(socket, SOL_SOCKET, SO_SNDBUF, &bytes, sizeof bytes);
+}
+
 SocketStream::SocketStream(Loop& loop, FileDescriptor socket)
     : loop_(&loop), socket_(std::move(socket)) {
   ENSURE(socket_.is_open());

@@ -7,6 +7,11 @@
 
 namespace nbdring {
 
+/// Makes room for whole requests on the way out of a Unix socket, whose default (208 KiB) cuts 256
+/// KiB in two: the rest would wait until the peer has read. Other sockets are left as they are:
+/// TCP's buffers grow by themselves.
+void widen_unix(int socket) noexcept;
+
 class SocketStream final : public Stream {
  public:
   SocketStream(Loop& loop, FileDescriptor socket);
