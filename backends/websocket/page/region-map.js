@@ -1,0 +1,57 @@
+// The image from its first byte to its last as a strip: what was read above, what was written below. What is touched right
+// now is in full colour and fades.
+
+import { prepared } from './graph.js';
+import { region, regionCells } from './metrics.js';
+
+const faded = 0.42;
+const fading = 0.8; // per drawing
+
+export class RegionMap {
+  #canvas;
+  #regions = new Uint8Array(regionCells);
+  #heat = { [region.read]: new Float32Array(regionCells), [region.written]: new Float32Array(regionCells) };
+  #isCalm;
+
+  // isCalm: nothing may move.
+  constructor(canvas, isCalm) {
+    this.#canvas = canvas;
+    this.#isCalm = isCalm;
+  }
+
+  // As Metrics.snapshot() has them.
+  add(regions, recent) {
+    this.#regions = regions;
+    for (const kind of [region.read, region.written]) {
+      const heat = this.#heat[kind];
+      for (let i = 0; i < regionCells; i++) heat[i] = recent[i] & kind ? 1 : heat[i] * fading;
+    }
+  }
+
+  // The share of the image that was touched: 0 to 1.
+  share(kind) {
+    return this.#regions.reduce((sum, cell) => sum + (cell & kind ? 1 : 0), 0) / regionCells;
+  }
+
+  draw() {
+    const { context, width, height } = prepared(this.#canvas);
+    const style = getComputedStyle(this.#canvas);
+    const row = (height - 2) / 2;
+    this.#drawRow(context, region.read, 0, row, width, style.getPropertyValue('--read'), style.getPropertyValue('--empty'));
+    this.#drawRow(context, region.written, row + 2, row, width, style.getPropertyValue('--written'), style.getPropertyValue('--empty'));
+  }
+
+  #drawRow(context, kind, top, height, width, color, empty) {
+    context.globalAlpha = 1;
+    context.fillStyle = empty;
+    context.fillRect(0, top, width, height);
+    context.fillStyle = color;
+    const cell = width / regionCells;
+    for (let i = 0; i < regionCells; i++) {
+      if (!(this.#regions[i] & kind)) continue;
+      context.globalAlpha = this.#isCalm() ? 0.7 : faded + (1 - faded) * this.#heat[kind][i];
+      context.fillRect(i * cell, top, Math.max(cell, 0.75), height);
+    }
+    context.globalAlpha = 1;
+  }
+}
