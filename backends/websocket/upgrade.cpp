@@ -57,15 +57,6 @@ bool is_same_site(std::string_view origin, std::string_view host) {
   return authority_of(origin.substr(mark + 3), scheme) == authority_of(host, scheme);
 }
 
-bool may_come_from(const HttpRequest& request, std::span<const std::string> allowed) {
-  const auto origin = find_header(request.headers, "origin");
-  if (!origin) return true;
-  if (is_same_site(*origin, find_header(request.headers, "host").value_or(""))) return true;
-  return std::any_of(allowed.begin(), allowed.end(), [&origin](const std::string& one) {
-    return equals_ignoring_case(one, *origin);
-  });
-}
-
 HttpError bad(std::string why) { return {400, std::move(why), {}}; }
 
 std::optional<HttpError> take_protocols(const HttpRequest& request, UpgradeOk& ok) {
@@ -83,6 +74,15 @@ std::optional<HttpError> take_protocols(const HttpRequest& request, UpgradeOk& o
 }
 
 }  // namespace
+
+bool may_come_from(const HttpRequest& request, std::span<const std::string> allowed) {
+  const auto origin = find_header(request.headers, "origin");
+  if (!origin) return true;
+  if (is_same_site(*origin, find_header(request.headers, "host").value_or(""))) return true;
+  return std::any_of(allowed.begin(), allowed.end(), [&origin](const std::string& one) {
+    return equals_ignoring_case(one, *origin);
+  });
+}
 
 std::string websocket_accept(std::string_view key) {
   return sha1_base64(std::string(key) + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11");

@@ -24,6 +24,9 @@ std::string websocket_accept(std::string_view key);
 /// Whether it names Upgrade: websocket, well or badly: then check_upgrade() has the answer.
 bool asks_for_websocket(const HttpRequest& request);
 
+/// Whether the page that asks is our own, of an allowed site, or no page at all.
+bool may_come_from(const HttpRequest& request, std::span<const std::string> allowed_origins);
+
 struct UpgradeOk {
   std::string accept;                  // for Sec-WebSocket-Accept
   std::vector<std::string> protocols;  // that were offered, each once, in their order
@@ -58,7 +61,9 @@ std::string make_websocket_key();
 std::string upgrade_request(const UpgradeWish& wish);
 
 struct UpgradeAgreed {
-  std::string protocol;  // one of those of the wish, or empty
+  std::string protocol;    // one of those of the wish, or empty
+  std::string next_token;  // Nbdring-Next-Token, or empty
+  std::string session;     // Nbdring-Session, or empty
 };
 
 /// Why there is no websocket, for the user: one clause that begins with who did it.

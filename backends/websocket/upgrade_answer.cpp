@@ -71,11 +71,18 @@ std::variant<UpgradeAgreed, UpgradeRefused> check_upgrade_response(const HttpRes
     return broken("the server uses an extension that was not offered: " + quoted(extensions[0]));
   }
   const auto protocols = list_of(headers, "sec-websocket-protocol");
-  if (protocols.empty()) return UpgradeAgreed();
-  const bool was_offered =
-      std::find(wish.protocols.begin(), wish.protocols.end(), protocols[0]) != wish.protocols.end();
-  if (protocols.size() == 1 && was_offered) return UpgradeAgreed{std::string(protocols[0])};
-  return broken("the server chose a subprotocol that was not offered: " + quoted(protocols[0]));
+  UpgradeAgreed agreed;
+  if (!protocols.empty()) {
+    const bool was_offered = std::find(wish.protocols.begin(), wish.protocols.end(),
+                                       protocols[0]) != wish.protocols.end();
+    if (protocols.size() > 1 || !was_offered) {
+      return broken("the server chose a subprotocol that was not offered: " + quoted(protocols[0]));
+    }
+    agreed.protocol = protocols[0];
+  }
+  agreed.next_token = find_header(headers, "nbdring-next-token").value_or("");
+  agreed.session = find_header(headers, "nbdring-session").value_or("");
+  return agreed;
 }
 
 }  // namespace nbdring
