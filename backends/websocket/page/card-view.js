@@ -20,7 +20,8 @@ export class CardView {
     const heading = element('h2', { id, tabindex: '-1' }, model.name);
     this.#parts.heading = heading;
     this.element = element('article.card', { 'aria-labelledby': id, 'data-image': model.name },
-      this.#head(heading), this.#notice(), this.#setup(id), this.#figures.element, this.#changes(), this.#busy(), this.#buttons());
+      this.#head(heading), this.#notice(), this.#figures.element, this.#busy(), this.#changes(), this.#setup(id),
+      this.#buttons());
     this.draw();
   }
 
@@ -99,8 +100,8 @@ export class CardView {
   }
 
   #drawSetup() {
-    const { state, writable, canWrite, whyReadOnly: reason, notice: told, configuration, changes } = this.#model;
-    show(this.#parts.setup, state === 'chosen' || state === 'ended');
+    const { state, writable, canWrite, whyReadOnly: reason, notice: told, configuration, changes, busy } = this.#model;
+    show(this.#parts.setup, !busy && (state === 'chosen' || state === 'ended'));
     this.#parts.writable.checked = writable && canWrite;
     this.#parts.writable.disabled = !canWrite;
     const kept = changes === 'kept' ? ' The changes from last time are part of it.' : '';

@@ -46,12 +46,20 @@ export class RegionMap {
     context.fillStyle = empty;
     context.fillRect(0, top, width, height);
     context.fillStyle = color;
-    const cell = width / regionCells;
-    for (let i = 0; i < regionCells; i++) {
-      if (!(this.#regions[i] & kind)) continue;
-      context.globalAlpha = this.#isCalm() ? 0.7 : faded + (1 - faded) * this.#heat[kind][i];
-      context.fillRect(i * cell, top, Math.max(cell, 0.75), height);
+    const shades = Array.from({ length: regionCells }, (_, i) => this.#shade(kind, i));
+    // Neighbours of one shade are one rectangle, on whole pixels: else their seams show.
+    for (let i = 0, behind; i < regionCells; i = behind) {
+      behind = i + 1;
+      while (behind < regionCells && shades[behind] === shades[i]) behind++;
+      const from = Math.round((i * width) / regionCells);
+      context.globalAlpha = shades[i];
+      context.fillRect(from, top, Math.max(1, Math.round((behind * width) / regionCells) - from), height);
     }
     context.globalAlpha = 1;
+  }
+
+  #shade(kind, cell) {
+    if (!(this.#regions[cell] & kind)) return 0;
+    return this.#isCalm() ? 0.7 : faded + (1 - faded) * Math.round(this.#heat[kind][cell] * 16) / 16;
   }
 }

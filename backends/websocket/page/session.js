@@ -203,6 +203,9 @@ export class Session {
     if (session) {
       this.device = session.device ?? session.socket ?? null;
       this.phase = session.state;
+      // Back, and nobody has asked for anything yet.
+      const isBack = this.state === 'reconnecting' && session.state === 'serving' && this.openSockets > 0;
+      if (isBack) this.state = 'attached';
       this.#changed();
     }
     this.#pollSoon(session?.state === 'serving' ? serving : starting);

@@ -20,6 +20,8 @@ export function milliseconds(value) {
   return value < 10 ? `${value.toFixed(1)} ms` : `${Math.round(value)} ms`;
 }
 
+const neverBegan = new Set(['denied', 'taken', 'refused', 'other-tab', 'damaged']);
+
 // The pill beside an image's name.
 export function stateWords({ state, phase, device, kind }) {
   switch (state) {
@@ -31,7 +33,9 @@ export function stateWords({ state, phase, device, kind }) {
     case 'attached': return device ? `Attached as ${device}` : phase === 'starting' ? 'Getting ready …' : 'Attached';
     case 'reconnecting': return 'Reconnecting …';
     case 'ejecting': return 'Ejecting …';
-    default: return kind === 'ejected' ? 'Ejected' : 'Not attached any more';
+    default:
+      if (kind === 'ejected') return 'Ejected';
+      return neverBegan.has(kind) ? 'Not attached' : 'Not attached any more';
   }
 }
 
