@@ -38,18 +38,21 @@ namespace nbdring {
 
 struct ListenerOptions {
   std::size_t connections_max = 1024;             // websockets that are in use included
+  std::size_t heads_max = 256;                    // that are no websockets of a session (yet)
   std::size_t connections_each = 64;              // from one address; Unix sockets have none
   std::chrono::milliseconds head_time{10'000};    // TLS handshake and head
   std::chrono::milliseconds answer_time{10'000};  // for the peer to take an answer
   std::chrono::milliseconds grant_time{10'000};   // for the authenticator
   std::vector<std::string> origins;  // of other sites' pages that may open websockets here
-  WebsocketOptions websocket;
+  WebsocketOptions websocket{.ping_interval = std::chrono::seconds(5),
+                             .dead_after = std::chrono::seconds(15)};
   const TlsCredentials* tls = nullptr;  // outlive the listener; null: in the clear
 };
 
 class GatewayListener {
  public:
-  /// All of them outlive it.
+  /// All of them outlive it; the sessions (their detach() is called at each connection's end) also
+  /// the backends whose connections came from here.
   GatewayListener(Loop& loop, const ListenerOptions& options, Authenticator& authenticator,
                   LiveSessions& sessions, SessionHost& host, Log& log);
   ~GatewayListener();
@@ -58,9 +61,11 @@ class GatewayListener {
 
   /// Accepts until stop(). Spawn one per listening socket (TCP or Unix), which stays the caller's.
   Task<void> accept_on(int listener);
+  /// One socket that is connected already.
+  void serve_connected(FileDescriptor socket);
 
-  /// Accepts no more and ends what has not become a websocket of a session. Those of sessions are
-  /// ended by their Peers::close(), before: what still waits there is cut off. The loop's thread.
+  /// Accepts no more and cuts off what has not gone over to a session. Those of sessions are ended
+  /// by their Peers::close(), before. The loop's thread.
   void stop() noexcept;
 
   /// Ends when no connection is left on this loop. Once, after stop() and the ends of accept_on().
