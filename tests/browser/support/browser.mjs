@@ -4,6 +4,7 @@ import { spawn } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
 import { DevTools } from './devtools.mjs';
 import { Page } from './page.mjs';
 
@@ -42,10 +43,21 @@ export class Browser {
   }
 
   async close() {
-    this.process.kill('SIGTERM');
-    const hung = setTimeout(() => this.process.kill('SIGKILL'), 5000);
+    this.devtools.send('Browser.close').catch(() => {});
+    const hung = setTimeout(() => this.process.kill('SIGKILL'), 10_000);
     await this.ended;
     clearTimeout(hung);
-    rmSync(this.profile, { recursive: true, force: true, maxRetries: 20, retryDelay: 100 });
+    await this.removeProfile();
+  }
+
+  // Its helper processes outlive it for a moment, and write.
+  async removeProfile(tries = 50) {
+    try {
+      rmSync(this.profile, { recursive: true, force: true });
+    } catch (error) {
+      if (tries === 0) throw error;
+      await delay(100);
+      await this.removeProfile(tries - 1);
+    }
   }
 }
