@@ -8,6 +8,7 @@
 #include "backends/memory.hpp"
 #include "backends/nbd/backend.hpp"
 #include "backends/null.hpp"
+#include "backends/websocket/endpoint.hpp"
 #include "client/runtime/error.hpp"
 
 namespace nbdring {
@@ -45,19 +46,11 @@ struct Opener {
   std::unique_ptr<Backend> operator()(const NullSpec& spec) const {
     return std::make_unique<NullBackend>(spec.size, options.read_only);
   }
-  std::unique_ptr<Backend> operator()(const UriSpec& spec) const {
-    if (spec.uri.scheme == "ws" || spec.uri.scheme == "wss") {
-      throw Failure(FailureKind::usage, "cannot open " + to_text(spec) +
-                                            ": this version speaks no websocket; name the NBD "
-                                            "server behind it");
-    }
-    return open_remote(spec);
-  }
+  std::unique_ptr<Backend> operator()(const UriSpec& spec) const { return open_remote(spec); }
   std::unique_ptr<Backend> operator()(const ExecSpec& spec) const { return open_remote(spec); }
 
   std::unique_ptr<Backend> open_remote(const BackendForm& form) const {
-    const TlsSettings tls = tls_settings_of(form, options.tls);
-    auto dialer = std::make_unique<Dialer>(form, tls, DialOptions{}, log);
+    auto dialer = make_dialer(form, options.tls, log);
     const RemoteOptions remote = remote_options(options, dialer->endpoint().text());
     return std::make_unique<NbdBackend>(std::move(dialer), remote, log);
   }
@@ -67,6 +60,18 @@ struct Opener {
 
 bool can_go_away(const BackendForm& form) {
   return std::holds_alternative<UriSpec>(form) || std::holds_alternative<ExecSpec>(form);
+}
+
+std::unique_ptr<Dialer> make_dialer(const BackendForm& form, const TlsOptions& options, Log& log) {
+  const TlsSettings tls = tls_settings_of(form, options);
+  const auto* remote = std::get_if<UriSpec>(&form);
+  const bool is_websocket =
+      remote != nullptr && (remote->uri.scheme == "ws" || remote->uri.scheme == "wss");
+  if (!is_websocket) return std::make_unique<Dialer>(form, tls, DialOptions(), log);
+  // TLS is below the websocket; NBD within it has none of its own.
+  std::string name(remote->uri.parameter("export").value_or(""));
+  return std::make_unique<Dialer>(make_websocket_endpoint(remote->uri, tls, log), to_text(form),
+                                  std::move(name), TlsSettings(), DialOptions(), log);
 }
 
 std::unique_ptr<Backend> open_backend(const BackendSpec& spec, const OpenOptions& options,

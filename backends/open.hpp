@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "backends/layers/layer.hpp"
+#include "backends/nbd/dial.hpp"
 #include "backends/nbd/tls_settings.hpp"
 #include "client/engine/backend.hpp"
 #include "client/protocol/backend_spec.hpp"
@@ -28,6 +29,10 @@ struct OpenOptions {
 
 /// What holds the bytes can go away and come back: nbd: and its kin, exec:.
 bool can_go_away(const BackendForm& form);
+
+/// For what can go away: where its connections come from. Nothing is connected yet; the log
+/// outlives it. Throws Failure (usage, refused).
+std::unique_ptr<Dialer> make_dialer(const BackendForm& form, const TlsOptions& options, Log& log);
 
 /// Throws Failure: the kind tells a wrong argument from a backend that is not there.
 std::unique_ptr<Backend> open_backend(const BackendSpec& spec, const OpenOptions& options,

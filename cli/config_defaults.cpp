@@ -11,7 +11,8 @@ Uri uri_of(const BackendForm& backend) {
 }
 
 bool has_tls(const Uri& uri, const TlsOptions& options) {
-  const bool demanded = uri.scheme == "nbds" || uri.scheme.starts_with("nbds+");
+  const bool demanded =
+      uri.scheme == "nbds" || uri.scheme.starts_with("nbds+") || uri.scheme == "wss";
   return demanded || options.policy.value_or(TlsPolicy::off) != TlsPolicy::off;
 }
 

@@ -1,7 +1,6 @@
 // nbdring info: what a backend is. A remote one is asked without being attached or written to; a
 // local one, and any with layers in front, is opened read-only.
 
-#include "backends/nbd/dial.hpp"
 #include "backends/open.hpp"
 #include "cli/commands.hpp"
 #include "cli/config_defaults.hpp"
@@ -33,10 +32,10 @@ Task<void> look_at(Loop& loop, const Dialer& dialer, Goal goal, Looked& looked) 
 InfoReport ask_server(const BackendSpec& spec, const InfoCommand& command, const Config& config,
                       Log& log) {
   const TlsOptions tls = with_defaults(command.tls, spec.form, config.tls);
-  const Dialer dialer(spec.form, tls_settings_of(spec.form, tls), DialOptions(), log);
+  const std::unique_ptr<Dialer> dialer = make_dialer(spec.form, tls, log);
   Loop loop;
   Looked looked;
-  loop.run(look_at(loop, dialer, command.list ? Goal::list : Goal::info, looked));
+  loop.run(look_at(loop, *dialer, command.list ? Goal::list : Goal::info, looked));
   InfoReport report;
   report.is_remote = true;
   report.exports = std::move(looked.exports);

@@ -17,9 +17,7 @@ constexpr int list_patience = 4;             // a list is a question for each ex
 
 std::string export_name_of(const BackendForm& form) {
   const auto* remote = std::get_if<UriSpec>(&form);
-  const std::string name(remote != nullptr ? remote->uri.export_name() : std::string_view());
-  if (name.size() <= nbd::string_bytes_max) return name;
-  throw Failure(FailureKind::usage, "the export's name is longer than 4096 bytes");
+  return std::string(remote != nullptr ? remote->uri.export_name() : std::string_view());
 }
 
 }  // namespace
@@ -36,6 +34,9 @@ Dialer::Dialer(std::unique_ptr<Endpoint> endpoint, std::string text, std::string
       policy_(tls.policy),
       options_(options),
       log_(log) {
+  if (export_name_.size() > nbd::string_bytes_max) {
+    throw Failure(FailureKind::usage, "the export's name is longer than 4096 bytes");
+  }
   if (policy_ == TlsPolicy::off) return;
   credentials_ = std::make_unique<TlsCredentials>(TlsCredentials::Side::client, tls);
   if (tls.psk_file.empty() && !tls.verify_peer) {

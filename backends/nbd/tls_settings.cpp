@@ -30,12 +30,20 @@ bool merged_verify_peer(const Uri& uri, const std::optional<bool>& option) {
   return verifies;
 }
 
+// nbd for nbds, nbd+unix for nbds+unix, ws for wss
+std::string without_tls(const std::string& scheme) {
+  return scheme == "wss" ? "ws" : "nbd" + scheme.substr(4);
+}
+
 TlsPolicy policy_of(const std::string& scheme, const std::optional<TlsPolicy>& option) {
-  const bool demands = scheme == "nbds" || scheme.starts_with("nbds+");
+  const bool demands = scheme == "nbds" || scheme.starts_with("nbds+") || scheme == "wss";
+  if (scheme == "ws" && option.value_or(TlsPolicy::off) != TlsPolicy::off) {
+    fail("ws:// has no TLS; write wss://, or leave --tls out");
+  }
   if (!demands) return option.value_or(TlsPolicy::off);
   if (option.value_or(TlsPolicy::require) != TlsPolicy::require) {
     fail(std::string("--tls=") + (*option == TlsPolicy::off ? "off" : "allow") + " contradicts " +
-         scheme + "://, which demands TLS; write nbd" + scheme.substr(4) + "://, or leave it out");
+         scheme + "://, which demands TLS; write " + without_tls(scheme) + "://, or leave it out");
   }
   return TlsPolicy::require;
 }
@@ -46,6 +54,7 @@ void refuse_without_tls(const TlsSettings& settings, const std::string& scheme) 
                        !settings.hostname.empty() || !settings.priority.empty() ||
                        !settings.verify_peer;
   if (!has_any) return;
+  if (scheme == "ws") fail("parameters for TLS are given, but ws: has none; write wss://");
   const bool has_twin = scheme == "nbd" || scheme == "nbd+unix" || scheme == "nbd+vsock";
   fail("parameters for TLS are given, but " + scheme + ": has none; " +
        (has_twin ? "write nbds" + scheme.substr(3) + "://, or " : std::string()) +
@@ -71,7 +80,7 @@ void check_type(const TlsSettings& settings, const Uri& uri) {
 
 // The name that the certificate must have. Only TCP has one of its own.
 std::string default_hostname(const Uri& uri) {
-  if (uri.scheme != "nbd" && uri.scheme != "nbds") return "";
+  if (uri.scheme != "nbd" && uri.scheme != "nbds" && uri.scheme != "wss") return "";
   if (uri.host.empty()) return "localhost";
   return uri.host.substr(0, uri.host.find('%'));  // an interface is no part of an address
 }

@@ -35,6 +35,7 @@ constexpr std::array<std::string_view, 7> common_parameters{
 constexpr std::array<std::string_view, 1> socket_only{"socket"};
 constexpr std::array<std::string_view, 1> command_only{"command"};
 constexpr std::array<std::string_view, 4> ssh_parameters{"socket", "command", "netcat", "keyfile"};
+constexpr std::array<std::string_view, 2> websocket_parameters{"export", "token-file"};
 
 constexpr std::array<SchemeRules, 10> schemes{{
     {"nbd", false, false, {}, {}, "nbd://HOST[:PORT]/EXPORT"},
@@ -46,8 +47,8 @@ constexpr std::array<SchemeRules, 10> schemes{{
     {"nbd+ssh", true, false, socket_only, ssh_parameters,
      "nbd+ssh://[USER@]HOST[:PORT]/EXPORT?socket=PATH"},
     {"nbd+ext", false, true, command_only, command_only, "nbd+ext:///EXPORT?command=CMD"},
-    {"ws", true, false, {}, {}, "ws://HOST[:PORT]/PATH"},
-    {"wss", true, false, {}, {}, "wss://HOST[:PORT]/PATH"},
+    {"ws", true, false, {}, websocket_parameters, "ws://HOST[:PORT]/PATH"},
+    {"wss", true, false, {}, websocket_parameters, "wss://HOST[:PORT]/PATH"},
 }};
 
 constexpr std::array<std::string_view, 4> file_parameters{"cache", "offset", "size", "readonly"};
@@ -166,6 +167,10 @@ BackendSpec parse_remote(std::string_view text, const SchemeRules& rules) {
       uri.parameter("socket")) {
     fail("the parameter 'socket' has no meaning with " + uri.scheme +
          ":; write nbd+unix:///EXPORT?socket=PATH");
+  }
+  if (uri.scheme == "ws" && uri.user) {
+    fail("the user in " + quoted(text) +
+         " has no meaning with ws:; a token goes into a file: token-file=FILE");
   }
   std::vector<std::string> warnings = check_parameters(uri, common_parameters, rules.takes);
   // Parameters that are not ours belong to the websocket's endpoint.

@@ -44,7 +44,8 @@ TEST(OpenBackend, PassesReadOnlyOn) {
 
 TEST(OpenBackend, SaysWhatIsWrongWithARemote) {
   EXPECT_EQ(failure_of("nbd+unix:///?socket=/nonexistent/socket"), FailureKind::unreachable);
-  EXPECT_EQ(failure_of("ws://localhost/x"), FailureKind::usage);
+  EXPECT_EQ(failure_of("ws://localhost:1/x"), FailureKind::unreachable);
+  EXPECT_EQ(failure_of("ws://localhost:1/x?token-file=/nonexistent"), FailureKind::usage);
 }
 
 TEST(OpenBackend, FailsForAFileThatIsNotThere) { failure_of("/nonexistent/file"); }

@@ -31,6 +31,8 @@ TEST(TlsSettings, TheSchemeDemandsOrDoesWithout) {
   EXPECT_EQ(settings("nbd://h/", policy(TlsPolicy::require)).policy, TlsPolicy::require);
   EXPECT_EQ(settings("nbds://h/", policy(TlsPolicy::require)).policy, TlsPolicy::require);
   EXPECT_EQ(settings("exec:nbdkit memory 1M").policy, TlsPolicy::off);
+  EXPECT_EQ(settings("ws://h/").policy, TlsPolicy::off);
+  EXPECT_EQ(settings("wss://h/").policy, TlsPolicy::require);
 }
 
 TEST(TlsSettings, EverythingFromTheUri) {
@@ -63,6 +65,7 @@ TEST(TlsSettings, TheHostIsWhomTheCertificateNames) {
   EXPECT_EQ(settings("nbds://[2001:db8::1]/").hostname, "2001:db8::1");
   EXPECT_EQ(settings("nbds://[fe80::1%25eth0]/").hostname, "fe80::1");
   EXPECT_EQ(settings("nbds://h/?tls-hostname=n").hostname, "n");
+  EXPECT_EQ(settings("wss://server:8443/").hostname, "server");
 }
 
 TEST(TlsSettings, TheUserOfSshIsNotTheUserOfAKey) {
@@ -88,6 +91,10 @@ TEST(TlsSettings, Contradictions) {
            {"nbds+unix:///?socket=s", policy(TlsPolicy::allow), "write nbd+unix://"},
            {"nbd://h/?tls-psk-file=k", {}, "write nbds://, or say --tls=require"},
            {"nbd://h/?tls-verify-peer=0", {}, "parameters for TLS are given"},
+           {"ws://h/", require, "ws:// has no TLS; write wss://"},
+           {"ws://h/?tls-psk-file=k", {}, "ws: has none; write wss://"},
+           {"wss://h/", policy(TlsPolicy::off), "--tls=off contradicts wss://"},
+           {"wss://h/", policy(TlsPolicy::allow), "write ws://"},
            {"nbd+ssh://h/?socket=s&tls-hostname=n", {}, "has none; say --tls=require"},
            {"nbds://h/?tls-psk-file=k", other_keys, "--tls-psk-file=other contradicts"},
            {"nbds://h/?tls-verify-peer=0", verifies, "--tls-verify-peer contradicts"},

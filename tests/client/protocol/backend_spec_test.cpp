@@ -72,7 +72,8 @@ TEST(BackendSpec, RemoteForms) {
         "nbd+vsock://2:10809/x", "nbd+vsock:///x", "nbds+vsock://3/",
         "nbd+ssh://u@h:22/x?socket=/run/s&command=ssh&netcat=nc&keyfile=k",
         "nbd+ext:///x?command=nbdkit%20-s%20memory%201G", "ws://h:8080/path?token=1;user=2",
-        "wss://h/", "nbd://h/?name=x&x-experiment=1"}) {
+        "wss://h/", "wss://alice@h/x?tls-psk-file=/k&token-file=/t&export=e",
+        "nbd://h/?name=x&x-experiment=1"}) {
     EXPECT_EQ(parsed<UriSpec>(text).uri, parse_uri(text)) << text;
   }
 }
@@ -162,6 +163,11 @@ TEST(BackendSpec, SaysWhatIsWrong) {
       {"nbd+ext:///x",
        "the parameter 'command' in 'nbd+ext:///x' is missing; write nbd+ext:///EXPORT?command=CMD"},
       {"ws:///x", "the host in 'ws:///x' is missing; write ws://HOST[:PORT]/PATH"},
+      {"ws://me@h/x",
+       "the user in 'ws://me@h/x' has no meaning with ws:; a token goes into a file: "
+       "token-file=FILE"},
+      {"ws://h/x?token-file",
+       "the parameter 'token-file' in 'ws://h/x?token-file' is empty; write ws://HOST[:PORT]/PATH"},
       {"nbd://h/?name=a&name=b", "the parameter 'name' is given twice in nbd://h/?name=a&name=b"},
       {"http://h/x",
        "the scheme 'http' in 'http://h/x' is none of file, memory, null, exec, nbd, nbds, "
