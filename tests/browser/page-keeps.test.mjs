@@ -6,7 +6,7 @@ import { existsSync, readdirSync, rmSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import test from 'node:test';
 import { Browser } from './support/browser.mjs';
-import { Gateway, run, until } from './support/gateway.mjs';
+import { Gateway, until } from './support/gateway.mjs';
 import { ImagePage } from './support/image-page.mjs';
 import { makeFolder, makeImage, nbdsh, sha256Of, sha256OfExport } from './support/image-file.mjs';
 
@@ -84,4 +84,39 @@ test('discarded: the next time it is the image again', async (t) => {
   await here.images.page.goto(here.gateway.url);
   await here.images.attach(image, { writable: true });
   assert.equal(await sha256OfExport(await here.gateway.serving(), folder), await sha256Of(image));
+});
+
+// No test can use the system's file picker: this one gives a file of the page's own storage, which can be written into
+// just the same (createWritable).
+const picker = `globalThis.showOpenFilePicker = async () =>
+  [await (await navigator.storage.getDirectory()).getFileHandle('picked.img', { create: true })];`;
+
+async function fillPicked() {
+  const folder = await navigator.storage.getDirectory();
+  const writable = await (await folder.getFileHandle('picked.img', { create: true })).createWritable();
+  for (let block = 0; block < 128; block++) await writable.write(crypto.getRandomValues(new Uint8Array(65536)));
+  await writable.close();
+}
+
+async function sumPicked() {
+  const file = await (await (await navigator.storage.getDirectory()).getFileHandle('picked.img')).getFile();
+  const sum = new Uint8Array(await crypto.subtle.digest('SHA-256', await file.arrayBuffer()));
+  return [...sum].map((byte) => byte.toString(16).padStart(2, '0')).join('');
+}
+
+test('picked: found again by itself after a reload, and saved into the file', async (t) => {
+  const here = await start(t, picker);
+  const { images } = here;
+  await images.page.evaluate(fillPicked);
+  await images.page.click('#choose');
+  await images.attachChosen('picked.img', { writable: true });
+  await nbdsh(await here.gateway.serving(), change);
+  await images.page.reload();
+  await images.reaches('picked.img', 'attached');
+  const before = await images.page.evaluate(sumPicked);
+  const sum = await changeAndEject(here, 'picked.img');
+  assert.equal(await images.page.evaluate(sumPicked), before, 'saved without being asked');
+  await images.act('picked.img', 'save');
+  await until('it is saved', 20_000, async () => await images.page.evaluate(sumPicked) === sum);
+  assert.deepEqual(images.page.complaints, []);
 });

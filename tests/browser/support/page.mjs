@@ -104,6 +104,7 @@ export class Page {
 
   // The middle of what the person sees of an element.
   async middle(selector) {
+    await this.waitFor((wanted) => document.querySelector(wanted)?.getClientRects().length > 0, selector);
     const nodeId = await this.node(selector);
     await this.send('DOM.scrollIntoViewIfNeeded', { nodeId });
     const { quads: [quad] } = await this.send('DOM.getContentQuads', { nodeId });
