@@ -65,7 +65,7 @@ function sum() {
 async function attach() {
   browser = await Browser.start();
   images = await ImagePage.open(browser, url);
-  await images.attach(image);
+  await images.attach(image, { writable: true });
 }
 
 async function reload() {

@@ -3,7 +3,7 @@
 # a disk: reads it, mounts it, writes to it while the page is reloaded; and what was written is in the image that the
 # browser saves.
 # vm-companion: ../../browser/companion.mjs
-# vm-timeout: 500
+# vm-timeout: 700
 source "$(dirname "$0")/kernel-functions.sh"
 cd "$SCRATCH"
 exec 4<>/dev/virtio-ports/companion
@@ -12,7 +12,7 @@ exec 4<>/dev/virtio-ports/companion
 ask() {
   local verdict
   echo "$*" >&4
-  read -r -t 240 verdict answer <&4 || fail "the companion does not answer: $*"
+  read -r -t 400 verdict answer <&4 || fail "the companion does not answer: $*"
   [[ $verdict == ok ]] || fail "the companion: $*: $answer"
   echo "ok: the browser: $*"
 }
