@@ -4,6 +4,7 @@
 
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "cli/config.hpp"
 #include "cli/options.hpp"
@@ -19,6 +20,7 @@ int run_serve(const ServeCommand& command, const CommonOptions& common);
 int run_info(const InfoCommand& command, const CommonOptions& common);
 int run_gateway(const GatewayCommand& command, const CommonOptions& common);
 int run_proxy(const ProxyCommand& command, const CommonOptions& common);
+int run_token(const TokenCommand& command, const CommonOptions& common);
 int run_doctor(const DoctorCommand& command, const CommonOptions& common);
 
 /// The configuration file, and in front of its names those of NBDRING_ROUTES. Without --config
@@ -29,6 +31,9 @@ Config config_of(const CommonOptions& common, Log& log);
 /// does not know are warnings, or failures with --strict.
 BackendSpec backend_from(const std::string& argument, const Config& config,
                          const CommonOptions& common, Log& log);
+
+/// A line in the log for each, or the Failure of the first with --strict.
+void warn_of(const std::vector<std::string>& warnings, const CommonOptions& common, Log& log);
 
 /// Writes to standard output; a full disk or a closed pipe is a Failure.
 void print(const std::string& text);

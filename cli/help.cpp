@@ -25,6 +25,7 @@ Commands:
   info BACKEND              what a server exports, and how it is reached
   gateway                   take disks from browsers and websocket peers
   proxy [CONFIGURATION]     the same over standard input and output (nbd-proxy)
+  token create|list|revoke  one-time tokens that let people in at the gateway
   doctor                    what of this machine stands in the way
 
 A BACKEND is one of:
@@ -35,6 +36,8 @@ A BACKEND is one of:
   nbd+ssh://[USER@]HOST[:PORT]/EXPORT?socket=PATH[&command=][&netcat=]
       [&keyfile=]           through ssh, to a Unix socket on the far side
   nbd+ext:///EXPORT?command=CMD       CMD's input and output are the connection
+  ws://HOST[:PORT]/PATH[?export=NAME&token-file=FILE]    a websocket whose far
+                            side serves NBD; wss:// demands TLS
   exec:CMD                  a server that CMD starts by socket activation, as
                             exec:nbdkit memory 1G
   memory:SIZE               RAM; gone when detached. For trying and measuring
@@ -323,7 +326,7 @@ Examples:
 
 using Text = std::pair<std::string_view, std::string_view>;
 
-const std::array<Text, 10> texts{{
+const std::array<Text, 11> texts{{
     {"", program_help},
     {"attach", attach_help},
     {"detach", detach_help},
@@ -333,6 +336,7 @@ const std::array<Text, 10> texts{{
     {"info", info_help},
     {"gateway", gateway_help},
     {"proxy", proxy_help},
+    {"token", token_help},
     {"doctor", doctor_help},
 }};
 

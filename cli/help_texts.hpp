@@ -7,5 +7,6 @@ namespace nbdring {
 
 extern const std::string_view gateway_help;
 extern const std::string_view proxy_help;
+extern const std::string_view token_help;
 
 }  // namespace nbdring

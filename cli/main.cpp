@@ -24,6 +24,7 @@ struct Run {
   int operator()(const InfoCommand& command) const { return run_info(command, common); }
   int operator()(const GatewayCommand& command) const { return run_gateway(command, common); }
   int operator()(const ProxyCommand& command) const { return run_proxy(command, common); }
+  int operator()(const TokenCommand& command) const { return run_token(command, common); }
   int operator()(const DoctorCommand& command) const { return run_doctor(command, common); }
   int operator()(const ShowText& command) const {
     print(command.text);

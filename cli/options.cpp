@@ -27,6 +27,7 @@ class CommandLine {
     add_info();
     add_gateway();
     add_proxy();
+    add_token();
     command("doctor");
     for (const char* name : {"attach", "detach", "status", "serve", "info", "gateway", "proxy"}) {
       option(*app_.get_subcommand(name), "--config");
@@ -62,6 +63,7 @@ class CommandLine {
   void add_info();
   void add_gateway();
   void add_proxy();
+  void add_token();
   void add_tls(CLI::App& to);
 
   void collect_given();
@@ -157,6 +159,20 @@ void CommandLine::add_proxy() {
   option(proxy, "--json-config");
   option(proxy, "--state-dir");
   flag(proxy, "--strict");
+}
+
+void CommandLine::add_token() {
+  CLI::App& token = command("token");
+  option(token, "ACTION");
+  option(token, "ID");
+  option(token, "--configuration");
+  option(token, "--label");
+  flag(token, "-r,--read-only");
+  option(token, "--expires");
+  option(token, "--url");
+  flag(token, "--json");
+  flag(token, "--all");
+  option(token, "--store");
 }
 
 // Of a remote backend; serve's own are towards its clients.

@@ -15,6 +15,7 @@
 
 #include "backends/layers/layer.hpp"
 #include "backends/nbd/tls_settings.hpp"
+#include "cli/token_command.hpp"
 #include "cli/values.hpp"
 #include "client/runtime/log.hpp"
 #include "client/transport/tls.hpp"
@@ -119,7 +120,7 @@ struct ShowText {
 
 using AnyCommand =
     std::variant<AttachCommand, DetachCommand, ListCommand, StatusCommand, ServeCommand,
-                 InfoCommand, GatewayCommand, ProxyCommand, DoctorCommand, ShowText>;
+                 InfoCommand, GatewayCommand, ProxyCommand, TokenCommand, DoctorCommand, ShowText>;
 
 struct Invocation {
   CommonOptions common;

@@ -182,6 +182,7 @@ Invocation invocation_of(const CommandWords& words) {
   if (name == "info") invocation.command = info_of(words);
   if (name == "gateway") invocation.command = gateway_of(words);
   if (name == "proxy") invocation.command = proxy_of(words);
+  if (name == "token") invocation.command = token_of(words);
   return invocation;
 }
 

@@ -38,4 +38,7 @@ TlsSettings server_tls_of(const CommandWords& words);
 GatewayCommand gateway_of(const CommandWords& words);
 ProxyCommand proxy_of(const CommandWords& words);
 
+// In options_token.cpp.
+TokenCommand token_of(const CommandWords& words);
+
 }  // namespace nbdring

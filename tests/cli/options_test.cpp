@@ -250,7 +250,7 @@ TEST_P(HelpText, ShowsTwoExamples) {
 }
 
 const auto commands = ::testing::Values("", "attach", "detach", "list", "status", "serve",
-                                        "gateway", "proxy", "doctor");
+                                        "gateway", "proxy", "token", "doctor");
 INSTANTIATE_TEST_SUITE_P(Commands, HelpText, commands);
 
 }  // namespace
