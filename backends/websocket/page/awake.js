@@ -1,5 +1,5 @@
-// While an image is attached: the computer stays awake, and the browser keeps this tab going (a page that holds a Web Lock
-// is not frozen) and asks before it is closed. Each where the browser has it; none is needed for serving.
+// While an image is attached: the computer stays awake, and the browser keeps this tab going (a page that holds a Web
+// Lock is not frozen) and asks before it is closed. Each where the browser has it; none is needed for serving.
 
 let isServing = false;
 let letGo = null;

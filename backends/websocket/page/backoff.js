@@ -1,5 +1,5 @@
-// How long to wait before trying again: at once after something that worked, then twice as long each time, up to a limit.
-// Jitter keeps a gateway that restarts from being met by everybody in the same moment.
+// How long to wait before trying again: at once after something that worked, then twice as long each time, up to a
+// limit. Jitter keeps a gateway that restarts from being met by everybody in the same moment.
 
 const first = 250; // ms
 const last = 10_000;

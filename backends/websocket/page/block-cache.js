@@ -1,5 +1,5 @@
-// Blocks of an image that were read lately, the least recently used ones dropped. A Map keeps the order of insertion, so
-// taking a block out and putting it back makes it the youngest.
+// Blocks of an image that were read lately, the least recently used ones dropped. A Map keeps the order of insertion,
+// so taking a block out and putting it back makes it the youngest.
 
 export class BlockCache {
   #blocks = new Map(); // number -> Uint8Array

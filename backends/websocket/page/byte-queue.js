@@ -1,5 +1,5 @@
-// Bytes that have arrived and not been used. Message borders mean nothing to NBD: a request may come in pieces, or many in
-// one message. A piece is copied only where what is taken crosses a border, and once: no quadratic joining.
+// Bytes that have arrived and not been used. Message borders mean nothing to NBD: a request may come in pieces, or
+// many in one message. A piece is copied only where what is taken crosses a border, and once: no quadratic joining.
 
 export class ByteQueue {
   #pieces = [];

@@ -19,9 +19,17 @@ export class CardView {
     const id = `card-${++cards}`;
     const heading = element('h2', { id, tabindex: '-1' }, model.name);
     this.#parts.heading = heading;
-    this.element = element('article.card', { 'aria-labelledby': id, 'data-image': model.name },
-      this.#head(heading), this.#notice(), this.#figures.element, this.#busy(), this.#changes(), this.#setup(id),
-      this.#buttons());
+    this.element = element(
+      'article.card',
+      { 'aria-labelledby': id, 'data-image': model.name },
+      this.#head(heading),
+      this.#notice(),
+      this.#figures.element,
+      this.#busy(),
+      this.#changes(),
+      this.#setup(id),
+      this.#buttons(),
+    );
     this.draw();
   }
 
@@ -47,9 +55,12 @@ export class CardView {
   #head(heading) {
     this.#parts.about = element('p.about');
     this.#parts.state = element('span', { 'data-value': 'state' });
-    return element('header.card-head', {},
+    return element(
+      'header.card-head',
+      {},
       element('div.card-title', {}, heading, this.#parts.about),
-      element('p.state', { role: 'status' }, element('span.dot', { 'aria-hidden': 'true' }), this.#parts.state));
+      element('p.state', { role: 'status' }, element('span.dot', { 'aria-hidden': 'true' }), this.#parts.state),
+    );
   }
 
   // ---- notice
@@ -65,7 +76,8 @@ export class CardView {
   #drawNotice() {
     const { notice: told, warning, state } = this.#model;
     const words = told ? notice(told.kind, told.told) : null;
-    const [title, text, weight] = words ?? (warning && state === 'chosen' ? ['Is this the right file?', warning, 'warning'] : []);
+    const [title, text, weight] =
+      words ?? (warning && state === 'chosen' ? ['Is this the right file?', warning, 'warning'] : []);
     show(this.#parts.notice, title !== undefined);
     if (title === undefined) return;
     this.#parts.notice.dataset.kind = words ? told.kind : 'odd';
@@ -79,28 +91,63 @@ export class CardView {
   #setup(id) {
     const set = (name) => (event) => this.#actions.set(name, event.target.value.trim());
     const writable = element('input', {
-      type: 'checkbox', role: 'switch', id: `${id}-writable`, 'data-field': 'writable', 'aria-describedby': `${id}-why`,
+      type: 'checkbox',
+      role: 'switch',
+      id: `${id}-writable`,
+      'data-field': 'writable',
+      'aria-describedby': `${id}-why`,
       onchange: (event) => this.#actions.set('writable', event.target.checked),
     });
     const why = element('p.hint', { id: `${id}-why` });
-    const field = (name, label, hint, more) => element('div.field', {},
-      element('label', { for: `${id}-${name}` }, label),
-      element('input', { id: `${id}-${name}`, 'data-field': name, autocomplete: 'off', spellcheck: 'false', oninput: set(name), ...more }),
-      element('p.hint', {}, hint));
-    const options = element('details', {}, element('summary', {}, 'Options'),
+    const field = (name, label, hint, more) =>
+      element(
+        'div.field',
+        {},
+        element('label', { for: `${id}-${name}` }, label),
+        element('input', {
+          id: `${id}-${name}`,
+          'data-field': name,
+          autocomplete: 'off',
+          spellcheck: 'false',
+          oninput: set(name),
+          ...more,
+        }),
+        element('p.hint', {}, hint),
+      );
+    const options = element(
+      'details',
+      {},
+      element('summary', {}, 'Options'),
       field('configuration', 'Slot', 'The gateway’s name for the device. Empty: its default.', { type: 'text' }),
-      field('token', 'Access token', 'Only if the link that brought you here had none.', { type: 'password' }));
+      field('token', 'Access token', 'Only if the link that brought you here had none.', { type: 'password' }),
+    );
     Object.assign(this.#parts, { writable, why, options });
     this.#parts.configuration = options.querySelector('[data-field=configuration]');
-    this.#parts.setup = element('div.setup', {},
-      element('div.switch', {}, writable, element('div', {},
-        element('label', { for: `${id}-writable` }, 'Let the machine write'), why)),
-      options);
+    this.#parts.setup = element(
+      'div.setup',
+      {},
+      element(
+        'div.switch',
+        {},
+        writable,
+        element('div', {}, element('label', { for: `${id}-writable` }, 'Let the machine write'), why),
+      ),
+      options,
+    );
     return this.#parts.setup;
   }
 
   #drawSetup() {
-    const { state, writable, canWrite, whyReadOnly: reason, notice: told, configuration, changes, busy } = this.#model;
+    const {
+      state,
+      writable,
+      canWrite,
+      whyReadOnly: reason,
+      notice: told,
+      configuration,
+      changes,
+      busy,
+    } = this.#model;
     show(this.#parts.setup, !busy && (state === 'chosen' || state === 'ended'));
     this.#parts.writable.checked = writable && canWrite;
     this.#parts.writable.disabled = !canWrite;
@@ -119,10 +166,19 @@ export class CardView {
   #changes() {
     const title = element('h3', {}, 'Changes');
     const text = element('p');
-    const box = element('section.changes', { hidden: true }, title, text,
-      element('div.buttons', {},
-        this.#button('save', 'Save into the file', 'primary'), this.#button('download', 'Download a merged copy'),
-        this.#button('discard', 'Discard', 'danger')));
+    const box = element(
+      'section.changes',
+      { hidden: true },
+      title,
+      text,
+      element(
+        'div.buttons',
+        {},
+        this.#button('save', 'Save into the file', 'primary'),
+        this.#button('download', 'Download a merged copy'),
+        this.#button('discard', 'Discard', 'danger'),
+      ),
+    );
     Object.assign(this.#parts, { changes: box, changesText: text });
     return box;
   }
@@ -142,7 +198,12 @@ export class CardView {
   #busy() {
     this.#parts.busyWords = element('span');
     this.#parts.progress = element('progress', { max: '1', 'aria-label': 'Progress' });
-    this.#parts.busy = element('p.busy', { role: 'status', hidden: true }, this.#parts.busyWords, this.#parts.progress);
+    this.#parts.busy = element(
+      'p.busy',
+      { role: 'status', hidden: true },
+      this.#parts.busyWords,
+      this.#parts.progress,
+    );
     return this.#parts.busy;
   }
 
@@ -159,10 +220,15 @@ export class CardView {
 
   #buttons() {
     const chooseAgain = () => document.getElementById('image-input').click();
-    this.#parts.buttons = element('footer.buttons', {},
-      this.#button('attach', 'Attach', 'primary'), this.#button('eject', 'Eject'),
-      this.#button('permit', 'Continue', 'primary'), this.#button('choose-again', 'Choose the file …', 'primary', chooseAgain),
-      this.#button('remove', 'Remove from this page', 'quiet'));
+    this.#parts.buttons = element(
+      'footer.buttons',
+      {},
+      this.#button('attach', 'Attach', 'primary'),
+      this.#button('eject', 'Eject'),
+      this.#button('permit', 'Continue', 'primary'),
+      this.#button('choose-again', 'Choose the file …', 'primary', chooseAgain),
+      this.#button('remove', 'Remove from this page', 'quiet'),
+    );
     return this.#parts.buttons;
   }
 

@@ -1,5 +1,5 @@
-// What becomes of the changes: written into the image's own file, or given as a merged copy. Both take pieces of files as
-// Blobs, so neither holds more than a piece in memory.
+// What becomes of the changes: written into the image's own file, or given as a merged copy. Both take pieces of
+// files as Blobs, so neither holds more than a piece in memory.
 
 const zeroBytes = 1024 * 1024;
 
@@ -30,8 +30,8 @@ export function merged(file, data, runs) {
   return new Blob(parts, { type: 'application/octet-stream' });
 }
 
-// Writes the changes into the file. The browser works on a copy and puts it in the file's place at close(): whatever fails,
-// the file is as it was. progress(share, words).
+// Writes the changes into the file. The browser works on a copy and puts it in the file's place at close(): whatever
+// fails, the file is as it was. progress(share, words).
 export async function saveInto(handle, data, runs, progress) {
   const writable = await handle.createWritable({ keepExistingData: true });
   try {

@@ -24,17 +24,39 @@ export class Figures {
     this.#map = new RegionMap(map, prefersCalm);
     this.#values.map = map;
     this.#values.top = element('span');
-    this.element = element('section.figures', { hidden: true, 'aria-label': 'Activity' },
-      element('dl', {},
-        this.#figure('read', 'Reading', 'read'), this.#figure('written', 'Writing', 'written'),
-        this.#figure('latency', 'Answer time'), this.#figure('total', 'Read so far'),
-        this.#figure('changed', 'Changed'), this.#figure('connections', 'Connections')),
-      element('div', {},
-        element('p.legend.above', { 'aria-hidden': 'true' }, element('span', {}, 'last minute'), this.#values.top), graph),
-      element('div', {}, map,
-        element('p.legend', { 'aria-hidden': 'true' }, element('span', {}, 'start'),
-          element('span.key.read', {}, 'read'), element('span.key.written', {}, 'written'),
-        element('span', {}, 'end of the image'))));
+    this.element = element(
+      'section.figures',
+      { hidden: true, 'aria-label': 'Activity' },
+      element(
+        'dl',
+        {},
+        this.#figure('read', 'Reading', 'read'),
+        this.#figure('written', 'Writing', 'written'),
+        this.#figure('latency', 'Answer time'),
+        this.#figure('total', 'Read so far'),
+        this.#figure('changed', 'Changed'),
+        this.#figure('connections', 'Connections'),
+      ),
+      element(
+        'div',
+        {},
+        element('p.legend.above', { 'aria-hidden': 'true' }, element('span', {}, 'last minute'), this.#values.top),
+        graph,
+      ),
+      element(
+        'div',
+        {},
+        map,
+        element(
+          'p.legend',
+          { 'aria-hidden': 'true' },
+          element('span', {}, 'start'),
+          element('span.key.read', {}, 'read'),
+          element('span.key.written', {}, 'written'),
+          element('span', {}, 'end of the image'),
+        ),
+      ),
+    );
   }
 
   #figure(name, label, kind) {
@@ -73,7 +95,9 @@ export class Figures {
     setText(this.#values.changed, bytes(figures.changedBytes));
     setText(this.#values.top, this.#graph.top > 0 ? `peak ${rate(this.#graph.top)}` : '');
     const percent = (kind) => Math.round(100 * this.#map.share(kind));
-    this.#values.map.setAttribute('aria-label',
-      `About ${percent(region.read)} % of the image was read, ${percent(region.written)} % written`);
+    this.#values.map.setAttribute(
+      'aria-label',
+      `About ${percent(region.read)} % of the image was read, ${percent(region.written)} % written`,
+    );
   }
 }

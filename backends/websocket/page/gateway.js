@@ -1,5 +1,5 @@
-// What the page says to the gateway over HTTP, and what the answers mean. The token goes in a header, never in a URL: URLs
-// end up in logs and histories.
+// What the page says to the gateway over HTTP, and what the answers mean. The token goes in a header, never in a URL:
+// URLs end up in logs and histories.
 
 // Why an attempt failed. kind: 'denied' 'taken' 'refused' 'failed' are answers; 'unreachable' may pass by itself.
 export class GatewayError extends Error {
@@ -21,7 +21,8 @@ export class Gateway {
     this.#fetch = fetchFunction;
   }
 
-  // What the gateway grants: {configuration, path, read_only, connections, size_min, size_max, session, next_token, …}.
+  // What the gateway grants: {configuration, path, read_only, connections, size_min, size_max, session, next_token,
+  // …}.
   async login(configuration, token) {
     const url = new URL('api/login', this.#base);
     if (configuration) url.searchParams.set('configuration', configuration);
@@ -67,7 +68,10 @@ export class Gateway {
   }
 
   async #refusal(response) {
-    const told = await response.json().then((answer) => answer.error, () => '');
+    const told = await response.json().then(
+      (answer) => answer.error,
+      () => '',
+    );
     const words = typeof told === 'string' ? told : '';
     if (response.status === 401 || response.status === 403) return new GatewayError('denied', words);
     if (response.status === 409) return new GatewayError('taken', words);

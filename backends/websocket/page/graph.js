@@ -1,5 +1,5 @@
-// The last minute of reading and writing, drawn twice a second. Two areas over one scale; the scale is written beside, the
-// rest of the numbers stand as text next to the canvas.
+// The last minute of reading and writing, drawn twice a second. Two areas over one scale; the scale is written
+// beside, the rest of the numbers stand as text next to the canvas.
 
 const points = 120; // of half a second
 

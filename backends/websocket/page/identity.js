@@ -1,5 +1,5 @@
-// What tells one image from another: name, size, time of change and the first bytes. A peer that returns must bring the
-// same image, and kept changes belong to one image only. Not a secret, and no proof against an enemy.
+// What tells one image from another: name, size, time of change and the first bytes. A peer that returns must bring
+// the same image, and kept changes belong to one image only. Not a secret, and no proof against an enemy.
 
 import { sha256 } from './sha256.js';
 

@@ -1,5 +1,5 @@
-// One image on the page, from choosing to eject: holds its state, owns its worker, and does what its buttons say. The view
-// (card-view.js) only draws `model` and calls the actions.
+// One image on the page, from choosing to eject: holds its state, owns its worker, and does what its buttons say. The
+// view (card-view.js) only draws `model` and calls the actions.
 //
 //   chosen -> (worker's states, session.js) -> ended -> chosen …        resume: after a reload, until the file is there
 
@@ -26,10 +26,27 @@ export class ImageCard {
     this.identity = identity;
     const why = whyNoOverlay();
     this.model = {
-      name: identity.name, size: identity.size, contents: null, state: 'chosen', notice: null, device: null, phase: null,
-      kind: null, figures: null, connections: 0, canWrite: why === null, whyReadOnly: why, writable: why === null,
-      configuration: page.configuration ?? '', token: '', warning: null, changes: 'none', storedBytes: 0, busy: null,
-      canSave: false, needs: null,
+      name: identity.name,
+      size: identity.size,
+      contents: null,
+      state: 'chosen',
+      notice: null,
+      device: null,
+      phase: null,
+      kind: null,
+      figures: null,
+      connections: 0,
+      canWrite: why === null,
+      whyReadOnly: why,
+      writable: why === null,
+      configuration: page.configuration ?? '',
+      token: '',
+      warning: null,
+      changes: 'none',
+      storedBytes: 0,
+      busy: null,
+      canSave: false,
+      needs: null,
     };
     this.#view = new CardView(this.model, this.#actions());
     this.element = this.#view.element;
@@ -63,7 +80,10 @@ export class ImageCard {
   // session: as it was kept. Goes on by itself where the browser still lets us read the file.
   async comeBack(session) {
     this.#update({
-      state: 'resume', writable: session.writable, configuration: session.configuration, notice: { kind: 'choose' },
+      state: 'resume',
+      writable: session.writable,
+      configuration: session.configuration,
+      notice: { kind: 'choose' },
       needs: 'file',
     });
     const handle = await handles.find(this.identity.id);
@@ -93,7 +113,12 @@ export class ImageCard {
     const session = sessions.all().find(({ identity }) => identity.id === this.identity.id);
     this.#update({ notice: null, needs: null, state: 'reconnecting', changes: 'none' });
     this.#startWorker();
-    this.#worker.postMessage({ type: 'resume', base: this.#page.base, grant: session.grant, writable: session.writable });
+    this.#worker.postMessage({
+      type: 'resume',
+      base: this.#page.base,
+      grant: session.grant,
+      writable: session.writable,
+    });
     this.#page.changed();
     return true;
   }
@@ -118,7 +143,11 @@ export class ImageCard {
     this.#startWorker();
     this.#update({ state: 'signing-in', notice: null, figures: null, device: null, phase: null, changes: 'none' });
     const message = {
-      type: 'attach', base: this.#page.base, configuration, token: token || this.#page.keyring.token, writable,
+      type: 'attach',
+      base: this.#page.base,
+      configuration,
+      token: token || this.#page.keyring.token,
+      writable,
     };
     this.#worker.postMessage(message);
     // Asked for once it matters; without it the browser may clear what is kept when the disk is full.
@@ -185,7 +214,8 @@ export class ImageCard {
     this.#endWorker();
     this.#worker = new Worker(new URL('worker.js', this.#page.base), { type: 'module', name: this.model.name });
     this.#worker.onmessage = ({ data }) => this.#hear(data);
-    this.#worker.onerror = (event) => this.#update({ state: 'ended', notice: { kind: 'failed', told: event.message ?? '' } });
+    this.#worker.onerror = (event) =>
+      this.#update({ state: 'ended', notice: { kind: 'failed', told: event.message ?? '' } });
     this.#worker.postMessage({ type: 'keep', file: this.#file, identity: this.identity });
   }
 

@@ -1,6 +1,7 @@
-// An image as a store that can be read: a File (or anything with size and slice()), read in blocks through a bounded cache.
-// Small reads pay for the call more than for the bytes, so a miss takes whole blocks and neighbouring misses are one call;
-// sequential readers find their data there because it was fetched while earlier replies were on their way.
+// An image as a store that can be read: a File (or anything with size and slice()), read in blocks through a bounded
+// cache. Small reads pay for the call more than for the bytes, so a miss takes whole blocks and neighbouring misses
+// are one call; sequential readers find their data there because it was fetched while earlier replies were on their
+// way.
 //
 // A reader that finds its block on the way already waits for it (tryRead() says false) instead of reading it twice.
 
@@ -108,7 +109,10 @@ export class Image {
   #keep(number, bytes) {
     // A copy per block: a view would keep the whole run in memory for as long as one of its blocks is in the cache.
     for (let at = 0; at < bytes.length; at += blockBytes) {
-      this.#cache.put(number + at / blockBytes, bytes.length <= blockBytes ? bytes : bytes.slice(at, at + blockBytes));
+      this.#cache.put(
+        number + at / blockBytes,
+        bytes.length <= blockBytes ? bytes : bytes.slice(at, at + blockBytes),
+      );
     }
   }
 
@@ -149,15 +153,18 @@ export class Image {
   #fetchRun(first, behind) {
     const bytes = Math.min(behind * blockBytes, this.size) - first * blockBytes;
     this.#fetchingBytes += bytes;
-    const run = this.#reader.later(this.#file.slice(first * blockBytes, first * blockBytes + bytes)).then(
-      (buffer) => {
-        if (buffer.byteLength === bytes) this.#keep(first, new Uint8Array(buffer));
-      },
-      () => {}, // whoever needs these bytes reads them himself, and hears the reason
-    ).finally(() => {
-      this.#fetchingBytes -= bytes;
-      for (let number = first; number < behind; number++) this.#fetching.delete(number);
-    });
+    const run = this.#reader
+      .later(this.#file.slice(first * blockBytes, first * blockBytes + bytes))
+      .then(
+        (buffer) => {
+          if (buffer.byteLength === bytes) this.#keep(first, new Uint8Array(buffer));
+        },
+        () => {}, // whoever needs these bytes reads them himself, and hears the reason
+      )
+      .finally(() => {
+        this.#fetchingBytes -= bytes;
+        for (let number = first; number < behind; number++) this.#fetching.delete(number);
+      });
     for (let number = first; number < behind; number++) this.#fetching.set(number, run);
   }
 }

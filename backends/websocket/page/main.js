@@ -1,5 +1,5 @@
-// The page's glue: files come in (picked, dropped, or remembered from before a reload), cards go up, the token stays out of
-// sight. Everything about one image is image-card.js.
+// The page's glue: files come in (picked, dropped, or remembered from before a reload), cards go up, the token stays
+// out of sight. Everything about one image is image-card.js.
 
 import { setServing } from './awake.js';
 import { setText, show } from './dom.js';
@@ -21,7 +21,9 @@ if (fragment.token) {
 }
 
 const page = {
-  base, keyring, configuration: fragment.configuration,
+  base,
+  keyring,
+  configuration: fragment.configuration,
   changed: drawPage,
   removed: (card) => {
     const next = card.element.nextElementSibling ?? card.element.previousElementSibling;
@@ -137,13 +139,22 @@ addEventListener('drop', async (event) => {
   depth = 0;
   document.body.classList.remove('is-dragging');
   // Both are asked for before the first wait: afterwards the browser has emptied the list.
-  const dropped = [...event.dataTransfer.items].filter(({ kind }) => kind === 'file').map((item) => ({
-    file: item.getAsFile(), handle: item.getAsFileSystemHandle?.() ?? null,
-  }));
-  await take(await Promise.all(dropped.filter(({ file }) => file).map(async ({ file, handle }) => {
-    const got = await Promise.resolve(handle).catch(() => null);
-    return { file, handle: got?.kind === 'file' ? got : null };
-  })));
+  const dropped = [...event.dataTransfer.items]
+    .filter(({ kind }) => kind === 'file')
+    .map((item) => ({
+      file: item.getAsFile(),
+      handle: item.getAsFileSystemHandle?.() ?? null,
+    }));
+  await take(
+    await Promise.all(
+      dropped
+        .filter(({ file }) => file)
+        .map(async ({ file, handle }) => {
+          const got = await Promise.resolve(handle).catch(() => null);
+          return { file, handle: got?.kind === 'file' ? got : null };
+        }),
+    ),
+  );
 });
 
 // ---- the link for next time

@@ -1,5 +1,5 @@
-// What a reload must not forget. In sessionStorage, which ends with the tab: the token and the sessions (their keys let
-// websockets in). In IndexedDB, because only that can hold them: handles of files that were picked or dropped.
+// What a reload must not forget. In sessionStorage, which ends with the tab: the token and the sessions (their keys
+// let websockets in). In IndexedDB, because only that can hold them: handles of files that were picked or dropped.
 
 const tokenKey = 'nbdring.token';
 const sessionsKey = 'nbdring.sessions';
@@ -47,7 +47,10 @@ export const sessions = {
   },
   forget(id) {
     const kept = this.all().filter(({ identity }) => identity.id !== id);
-    sessionStorage.setItem(sessionsKey, JSON.stringify(Object.fromEntries(kept.map((one) => [one.identity.id, one]))));
+    sessionStorage.setItem(
+      sessionsKey,
+      JSON.stringify(Object.fromEntries(kept.map((one) => [one.identity.id, one]))),
+    );
   },
 };
 

@@ -1,4 +1,5 @@
-// What was served, counted where it is served: a few additions per request, a snapshot now and then for whoever draws it.
+// What was served, counted where it is served: a few additions per request, a snapshot now and then for whoever draws
+// it.
 
 import { command } from './nbd-wire.js';
 
@@ -40,12 +41,18 @@ export class Metrics {
     this.#latencies++;
   }
 
-  // {…counts, median, slow (the 99th percentile): milliseconds or null, regions: ever, recent: since the last snapshot}.
+  // {…counts, median, slow (the 99th percentile): milliseconds or null, regions: ever, recent: since the last
+  // snapshot}.
   snapshot() {
     const samples = this.#samples.slice(0, Math.min(this.#latencies, samplesMax)).sort();
-    const part = (share) => (samples.length > 0 ? samples[Math.min(samples.length - 1, Math.floor(samples.length * share))] : null);
+    const part = (share) =>
+      samples.length > 0 ? samples[Math.min(samples.length - 1, Math.floor(samples.length * share))] : null;
     const result = {
-      ...this.counts, median: part(0.5), slow: part(0.99), regions: this.#regions.slice(), recent: this.#recent.slice(),
+      ...this.counts,
+      median: part(0.5),
+      slow: part(0.99),
+      regions: this.#regions.slice(),
+      recent: this.#recent.slice(),
     };
     this.#latencies = 0;
     this.#recent.fill(0);

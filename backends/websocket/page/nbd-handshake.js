@@ -1,8 +1,17 @@
-// The server's side of the fixed newstyle handshake, pure: options in, answers out. One export, which answers to every
-// name: the page has one image per session, and clients of the original page never agreed on a name.
+// The server's side of the fixed newstyle handshake, pure: options in, answers out. One export, which answers to
+// every name: the page has one image per session, and clients of the original page never agreed on a name.
 
 import {
-  baseAllocation, exportFlag, handshakeFlag, infoType, magic, option, optionHeaderBytes, optionReply, pack, viewOf,
+  baseAllocation,
+  exportFlag,
+  handshakeFlag,
+  infoType,
+  magic,
+  option,
+  optionHeaderBytes,
+  optionReply,
+  pack,
+  viewOf,
 } from './nbd-wire.js';
 
 const optionBytesMax = 64 * 1024; // longer ones are answered ERR_TOO_BIG, and skipped
@@ -28,7 +37,8 @@ export class NbdHandshake {
   #options = 0;
   agreement = new Agreement();
 
-  // about: {size, flags, name, description, blockSize: {minimum, preferred, maximum}}. input: a ByteQueue. write(bytes).
+  // about: {size, flags, name, description, blockSize: {minimum, preferred, maximum}}. input: a ByteQueue.
+  // write(bytes).
   constructor(about, input, write) {
     this.#about = about;
     this.#input = input;
@@ -40,7 +50,8 @@ export class NbdHandshake {
     this.#write(pack(...magic.nbd, ...magic.option, { u16: flags }));
   }
 
-  // Uses what has arrived. Returns 'more', 'transmission', 'ended' (the client took its leave) or an Error (out of step).
+  // Uses what has arrived. Returns 'more', 'transmission', 'ended' (the client took its leave) or an Error (out of
+  // step).
   proceed() {
     for (;;) {
       if (this.#skip > 0) {
@@ -67,7 +78,8 @@ export class NbdHandshake {
     const head = this.#input.peek(optionHeaderBytes);
     if (!head) return 'more';
     const view = viewOf(head);
-    if (view.getUint32(0) !== magic.option[0] || view.getUint32(4) !== magic.option[1]) return new Error('wrong option magic');
+    if (view.getUint32(0) !== magic.option[0] || view.getUint32(4) !== magic.option[1])
+      return new Error('wrong option magic');
     const id = view.getUint32(8);
     const length = view.getUint32(12);
     if (length > optionBytesMax) return this.#refuseLong(id, length);
@@ -89,20 +101,24 @@ export class NbdHandshake {
 
   #answer(id, data) {
     switch (id) {
-      case option.exportName: return this.#exportName(data);
+      case option.exportName:
+        return this.#exportName(data);
       case option.abort:
         this.#reply(id, optionReply.ack);
         return 'ended';
-      case option.list: return this.#list(data);
+      case option.list:
+        return this.#list(data);
       case option.info:
-      case option.go: return this.#infoOrGo(id, data);
+      case option.go:
+        return this.#infoOrGo(id, data);
       case option.structuredReply:
         if (data.length > 0) return this.#invalid(id, 'STRUCTURED_REPLY has no data');
         this.agreement.structuredReplies = true;
         this.#reply(id, optionReply.ack);
         return 'next';
       case option.listMetaContext:
-      case option.setMetaContext: return this.#metaContext(id, data);
+      case option.setMetaContext:
+        return this.#metaContext(id, data);
       default:
         this.#reply(id, optionReply.errUnsupported);
         return 'next';
@@ -145,7 +161,8 @@ export class NbdHandshake {
     if (!this.agreement.structuredReplies) return this.#invalid(id, 'structured replies first');
     const queries = readContextQueries(data);
     if (!queries) return this.#invalid(id, 'lengths that do not add up');
-    const asked = queries.some((query) => query === baseAllocation || query === 'base:') ||
+    const asked =
+      queries.some((query) => query === baseAllocation || query === 'base:') ||
       (id === option.listMetaContext && queries.length === 0);
     // A SET forgets what an earlier one has chosen; "base:" alone lists, and chooses nothing.
     const chosen = id === option.setMetaContext ? queries.includes(baseAllocation) : asked;

@@ -1,6 +1,6 @@
-// One NBD connection with the page as the server, pure: bytes in, replies out. It knows neither websockets nor files, so
-// it runs under node as it runs in the worker. Several connections share one store: a flush on one covers the writes of
-// all (CAN_MULTI_CONN), because every store here finishes a write before it returns.
+// One NBD connection with the page as the server, pure: bytes in, replies out. It knows neither websockets nor files,
+// so it runs under node as it runs in the worker. Several connections share one store: a flush on one covers the
+// writes of all (CAN_MULTI_CONN), because every store here finishes a write before it returns.
 //
 // The store:
 //   size, readOnly
@@ -11,14 +11,25 @@
 //   extents(offset, length) -> [{length, flags}], prefetch(offset, length)
 // What fails throws a StoreError with the errno that the client gets.
 //
-// Requests are handled in the order of their arrival, all that has come in one go. A read that has to wait is overtaken;
-// cookies tell the client which reply is which.
+// Requests are handled in the order of their arrival, all that has come in one go. A read that has to wait is
+// overtaken; cookies tell the client which reply is which.
 
 import { ByteQueue } from './byte-queue.js';
 import { contextId, NbdHandshake } from './nbd-handshake.js';
 import { Outbox } from './outbox.js';
 import {
-  chunk, command, commandFlag, errno, exportFlag, getU64, magic, pack, requestBytes, setU64, StoreError, viewOf,
+  chunk,
+  command,
+  commandFlag,
+  errno,
+  exportFlag,
+  getU64,
+  magic,
+  pack,
+  requestBytes,
+  setU64,
+  StoreError,
+  viewOf,
 } from './nbd-wire.js';
 
 const payloadBytesMax = 32 * 1024 * 1024; // the protocol's own default, offered in GO
@@ -63,7 +74,10 @@ export class NbdConnection {
     this.#hooks = { mayReply: () => true, served: () => {}, failed: () => {}, ready: () => {}, ...hooks };
     this.#outbox = new Outbox(hooks.send);
     const about = {
-      size: store.size, flags: exportFlags(store), name, description,
+      size: store.size,
+      flags: exportFlags(store),
+      name,
+      description,
       blockSize: { minimum: 1, preferred: 4096, maximum: payloadBytesMax },
     };
     this.#handshake = new NbdHandshake(about, this.#input, (bytes) => this.#outbox.add(bytes));
@@ -176,7 +190,8 @@ export class NbdConnection {
 
   #writeZeroes({ flags, offset, length }) {
     const allocate = (flags & commandFlag.noHole) !== 0;
-    if (allocate && flags & commandFlag.fastZero) throw new StoreError(errno.notSupported, 'zeroes in place are not fast');
+    if (allocate && flags & commandFlag.fastZero)
+      throw new StoreError(errno.notSupported, 'zeroes in place are not fast');
     this.#store.zero(offset, length, { allocate });
   }
 
@@ -211,11 +226,12 @@ export class NbdConnection {
       this.resume();
     };
     this.#store.readLater(request.offset, reply.subarray(headBytes)).then(
-      () => finish(() => {
-        this.#writeReadHead(reply, request);
-        this.#outbox.add(reply);
-        this.#note(request, 0);
-      }),
+      () =>
+        finish(() => {
+          this.#writeReadHead(reply, request);
+          this.#outbox.add(reply);
+          this.#note(request, 0);
+        }),
       (error) => finish(() => this.#answer(request, this.#codeOf(error))),
     );
   }
@@ -249,7 +265,8 @@ export class NbdConnection {
   }
 
   #answer(request, code) {
-    const inChunks = this.#agreement.structuredReplies &&
+    const inChunks =
+      this.#agreement.structuredReplies &&
       (request.command === command.read || request.command === command.blockStatus);
     if (inChunks) {
       const reply = new Uint8Array(26);
@@ -287,8 +304,13 @@ function parseRequest(head) {
   const view = viewOf(head);
   if (view.getUint32(0) !== magic.request) return null;
   return {
-    flags: view.getUint16(4), command: view.getUint16(6), cookieHigh: view.getUint32(8), cookieLow: view.getUint32(12),
-    offset: getU64(view, 16), length: view.getUint32(24), since: performance.now(),
+    flags: view.getUint16(4),
+    command: view.getUint16(6),
+    cookieHigh: view.getUint32(8),
+    cookieLow: view.getUint32(12),
+    offset: getU64(view, 16),
+    length: view.getUint32(24),
+    since: performance.now(),
   };
 }
 

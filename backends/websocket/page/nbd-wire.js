@@ -1,5 +1,5 @@
-// The NBD wire: the numbers of the protocol document (NetworkBlockDevice/nbd, doc/proto.md) that the page uses, under its
-// names, and writers and readers for the few fixed structs. Everything is big-endian. 64-bit numbers become plain
+// The NBD wire: the numbers of the protocol document (NetworkBlockDevice/nbd, doc/proto.md) that the page uses, under
+// its names, and writers and readers for the few fixed structs. Everything is big-endian. 64-bit numbers become plain
 // numbers (exact to 2^53, 8 PiB: no File is larger); a cookie stays two 32-bit halves because it may be any bits.
 
 export const magic = {
@@ -14,30 +14,68 @@ export const magic = {
 export const handshakeFlag = { fixedNewstyle: 1, noZeroes: 2 };
 
 export const option = {
-  exportName: 1, abort: 2, list: 3, starttls: 5, info: 6, go: 7, structuredReply: 8, listMetaContext: 9, setMetaContext: 10,
+  exportName: 1,
+  abort: 2,
+  list: 3,
+  starttls: 5,
+  info: 6,
+  go: 7,
+  structuredReply: 8,
+  listMetaContext: 9,
+  setMetaContext: 10,
 };
 
 export const optionReply = {
-  ack: 1, server: 2, info: 3, metaContext: 4,
-  errUnsupported: 0x80000001, errInvalid: 0x80000003, errUnknown: 0x80000006, errTooBig: 0x80000009,
+  ack: 1,
+  server: 2,
+  info: 3,
+  metaContext: 4,
+  errUnsupported: 0x80000001,
+  errInvalid: 0x80000003,
+  errUnknown: 0x80000006,
+  errTooBig: 0x80000009,
 };
 
 export const infoType = { export: 0, name: 1, description: 2, blockSize: 3 };
 
 export const exportFlag = {
-  hasFlags: 1, readOnly: 2, sendFlush: 4, sendFua: 8, sendTrim: 32, sendWriteZeroes: 64, sendDf: 128, multiConn: 256,
-  sendCache: 1024, sendFastZero: 2048,
+  hasFlags: 1,
+  readOnly: 2,
+  sendFlush: 4,
+  sendFua: 8,
+  sendTrim: 32,
+  sendWriteZeroes: 64,
+  sendDf: 128,
+  multiConn: 256,
+  sendCache: 1024,
+  sendFastZero: 2048,
 };
 
 export const command = {
-  read: 0, write: 1, disconnect: 2, flush: 3, trim: 4, cache: 5, writeZeroes: 6, blockStatus: 7,
+  read: 0,
+  write: 1,
+  disconnect: 2,
+  flush: 3,
+  trim: 4,
+  cache: 5,
+  writeZeroes: 6,
+  blockStatus: 7,
 };
 
 export const commandFlag = { fua: 1, noHole: 2, df: 4, reqOne: 8, fastZero: 16 };
 
 export const chunk = { done: 1, none: 0, offsetData: 1, blockStatus: 5, error: 0x8001 };
 
-export const errno = { perm: 1, io: 5, noMemory: 12, invalid: 22, noSpace: 28, overflow: 75, notSupported: 95, shutdown: 108 };
+export const errno = {
+  perm: 1,
+  io: 5,
+  noMemory: 12,
+  invalid: 22,
+  noSpace: 28,
+  overflow: 75,
+  notSupported: 95,
+  shutdown: 108,
+};
 
 export const extentFlag = { hole: 1, zero: 2 };
 export const baseAllocation = 'base:allocation';

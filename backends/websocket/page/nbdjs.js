@@ -1,5 +1,6 @@
-// For pages that were written for the original nbd.js: NBDServer(endpoint, file), with or without `new`, start(), stop(),
-// onlog. One websocket, read-only, no worker and no reconnect, as there; the protocol is the whole one of this page.
+// For pages that were written for the original nbd.js: NBDServer(endpoint, file), with or without `new`, start(),
+// stop(), onlog. One websocket, read-only, no worker and no reconnect, as there; the protocol is the whole one of
+// this page.
 //
 //   import { NBDServer } from 'https://gateway/nbdjs.js';
 //   const server = NBDServer('wss://gateway/vm/0/0/', file);
@@ -43,14 +44,18 @@ NBDServer.prototype.start = function start() {
   const socket = new WebSocket(this.endpoint);
   this.socket = socket;
   socket.binaryType = 'arraybuffer';
-  const connection = new NbdConnection(fileStore(this.file), { name: '', description: this.file.name ?? '' }, {
-    send: (bytes) => socket.readyState === WebSocket.OPEN && socket.send(bytes),
-    end: (error) => {
-      this.onlog(error ? `out of step: ${error.message}` : 'the client took its leave');
-      socket.close();
+  const connection = new NbdConnection(
+    fileStore(this.file),
+    { name: '', description: this.file.name ?? '' },
+    {
+      send: (bytes) => socket.readyState === WebSocket.OPEN && socket.send(bytes),
+      end: (error) => {
+        this.onlog(error ? `out of step: ${error.message}` : 'the client took its leave');
+        socket.close();
+      },
+      failed: (error) => this.onlog(`cannot read: ${error.message}`),
     },
-    failed: (error) => this.onlog(`cannot read: ${error.message}`),
-  });
+  );
   socket.onopen = () => connection.start();
   socket.onmessage = ({ data }) => connection.receive(new Uint8Array(data));
   socket.onclose = ({ code, reason }) => {

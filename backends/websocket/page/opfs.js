@@ -1,5 +1,6 @@
-// Where kept changes are: in this origin's own files (OPFS), a folder per image. Nobody sees them outside the browser, and
-// they are there again after a reload. The folder also says which image it belongs to, for a list of what is kept.
+// Where kept changes are: in this origin's own files (OPFS), a folder per image. Nobody sees them outside the
+// browser, and they are there again after a reload. The folder also says which image it belongs to, for a list of
+// what is kept.
 
 const folderName = 'nbdring';
 const fileNames = ['data', 'map-0', 'map-1'];

@@ -1,5 +1,6 @@
-// Replies on their way out. What one turn of the event loop answers goes out as one message where it is small: the cost of
-// a message, not of a byte, is what limits a browser. send() of a WebSocket copies, so the buffer is used again at once.
+// Replies on their way out. What one turn of the event loop answers goes out as one message where it is small: the
+// cost of a message, not of a byte, is what limits a browser. send() of a WebSocket copies, so the buffer is used
+// again at once.
 
 const roomBytes = 256 * 1024;
 

@@ -1,12 +1,12 @@
 // The overlay's map on the disk: a journal of changes, in one of two files.
 //
-// A file is a header and records of 24 bytes, each with its own checksum, seeded with the file's generation: reading ends
-// at the first that is not whole. Records before the last MARK were durable together with their data when the mark was
-// written. Later ones are believed only as far as the data's hash says so (overlay.js): after a mere reload of the page all
-// of them hold, after a power failure those whose data had reached the disk.
+// A file is a header and records of 24 bytes, each with its own checksum, seeded with the file's generation: reading
+// ends at the first that is not whole. Records before the last MARK were durable together with their data when the
+// mark was written. Later ones are believed only as far as the data's hash says so (overlay.js): after a mere reload
+// of the page all of them hold, after a power failure those whose data had reached the disk.
 //
-// compact() writes the map as it is now into the other file, and its header last: whole or not there at all. Of two valid
-// files the one with the higher generation is the newer.
+// compact() writes the map as it is now into the other file, and its header last: whole or not there at all. Of two
+// valid files the one with the higher generation is the newer.
 
 import { viewOf } from './nbd-wire.js';
 
@@ -44,14 +44,15 @@ export class OverlayJournal {
     return this.#pendingBytes > 0;
   }
 
-  // The records of the newer valid file, as {kind, block, count, slot, hash}; none for a fresh overlay. hasData: there are
-  // slots that were written.
+  // The records of the newer valid file, as {kind, block, count, slot, hash}; none for a fresh overlay. hasData:
+  // there are slots that were written.
   load(hasData) {
     const [first, second] = this.#files.map((file) => this.#readHeader(file));
     this.#current = second.generation > first.generation ? 1 : 0;
     this.#generation = Math.max(first.generation, second.generation);
     if (this.#generation === 0) {
-      // A torn header beside a whole one is a compaction that was cut off, without data the making of the overlay was.
+      // A torn header beside a whole one is a compaction that was cut off, without data the making of the overlay
+      // was.
       if (hasData && (first.isTorn || second.isTorn)) throw new DamagedOverlay('the kept changes are damaged');
       return [];
     }
@@ -79,7 +80,8 @@ export class OverlayJournal {
     this.#pendingBytes += recordBytes;
   }
 
-  // Hands what was appended to the file. When that fails nothing is lost: the next write() tries again, at the same place.
+  // Hands what was appended to the file. When that fails nothing is lost: the next write() tries again, at the same
+  // place.
   write() {
     if (this.#pendingBytes === 0) return;
     writeWhole(this.#files[this.#current], this.#pending.subarray(0, this.#pendingBytes), this.#end);
@@ -91,8 +93,8 @@ export class OverlayJournal {
     this.#files[this.#current].flush();
   }
 
-  // runs: {block, count, value} of all that is changed, whose data are durable already. When it throws, the journal is as
-  // it was before.
+  // runs: {block, count, value} of all that is changed, whose data are durable already. When it throws, the journal
+  // is as it was before.
   compact(runs) {
     const before = [this.#current, this.#generation, this.#end];
     const old = this.#files[this.#current];
@@ -152,7 +154,8 @@ export class OverlayJournal {
     if (view.getUint32(0) !== fileMagic || view.getUint32(28) !== checksum(bytes.subarray(0, 28), 0)) {
       return { generation: 0, isTorn: true };
     }
-    if (view.getUint32(4) !== version) throw new DamagedOverlay('the kept changes are of another version of this page');
+    if (view.getUint32(4) !== version)
+      throw new DamagedOverlay('the kept changes are of another version of this page');
     const size = view.getUint32(12) * 2 ** 32 + view.getUint32(16);
     if (size !== this.#identity.size || view.getUint32(20) !== this.#identity.tag) {
       throw new DamagedOverlay('the kept changes belong to another image');
@@ -166,7 +169,10 @@ export class OverlayJournal {
       const view = viewOf(bytes.subarray(at, at + recordBytes));
       if (view.getUint32(20) !== checksum(bytes.subarray(at, at + 20), this.#generation)) break;
       records.push({
-        kind: view.getUint32(0), block: view.getUint32(4), count: view.getUint32(8), slot: view.getUint32(12),
+        kind: view.getUint32(0),
+        block: view.getUint32(4),
+        count: view.getUint32(8),
+        slot: view.getUint32(12),
         hash: view.getUint32(16),
       });
     }

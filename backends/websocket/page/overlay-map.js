@@ -1,6 +1,7 @@
-// Where each block of a writable image is: in the image itself, nowhere (it reads as zeroes), or in a slot of the overlay's
-// data file. In memory; memory goes with what was changed, not with the image's size: a chunk of 1024 blocks (4 MiB) has an
-// entry only once one of them was changed, and one that was zeroed whole (a discard of a whole disk) is a single value.
+// Where each block of a writable image is: in the image itself, nowhere (it reads as zeroes), or in a slot of the
+// overlay's data file. In memory; memory goes with what was changed, not with the image's size: a chunk of 1024
+// blocks (4 MiB) has an entry only once one of them was changed, and one that was zeroed whole (a discard of a whole
+// disk) is a single value.
 
 export const blockBytes = 4096;
 export const inImage = 0; // values of a block: these two, or its slot + 1
@@ -45,7 +46,8 @@ export class OverlayMap {
     }
   }
 
-  // The range as runs {block, count, value}: a run's blocks have one value, or slots that follow each other from there.
+  // The range as runs {block, count, value}: a run's blocks have one value, or slots that follow each other from
+  // there.
   *runs(first, count) {
     const end = first + count;
     for (let block = first; block < end;) {

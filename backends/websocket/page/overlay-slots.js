@@ -1,6 +1,6 @@
-// Which slots of the overlay's data file are free. A slot that was given up may still be named by the map on the disk: it
-// is used again only after settle(), when a flush has made the newer map durable. Otherwise a crash would show one block's
-// bytes in another's place.
+// Which slots of the overlay's data file are free. A slot that was given up may still be named by the map on the
+// disk: it is used again only after settle(), when a flush has made the newer map durable. Otherwise a crash would
+// show one block's bytes in another's place.
 
 export class OverlaySlots {
   #end = 0; // slots from here on have never been used

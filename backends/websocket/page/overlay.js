@@ -1,9 +1,9 @@
-// A writable store over an image that cannot be written: changed blocks go to files of this origin (OPFS), the image stays
-// as it is until its user says what is to become of the changes.
+// A writable store over an image that cannot be written: changed blocks go to files of this origin (OPFS), the image
+// stays as it is until its user says what is to become of the changes.
 //
 // What holds, also when the tab, the browser or the machine dies at any step:
-//  - A write that was acknowledged survives a reload of the page: data and map record are handed to the files before the
-//    reply. Only a FLUSH (or FUA) makes them safe from a power failure: first the data, then a mark in the map.
+//  - A write that was acknowledged survives a reload of the page: data and map record are handed to the files before
+//    the reply. Only a FLUSH (or FUA) makes them safe from a power failure: first the data, then a mark in the map.
 //  - After a power failure a block that was not flushed is as it was before, or as it was written: a record behind the
 //    last mark counts only if the slot's bytes have its hash.
 //  - A slot is not used again while a durable map may still name it (overlay-slots.js).
@@ -189,7 +189,8 @@ export class Overlay {
       return;
     }
     const at = (value - 1) * blockBytes + within;
-    if (this.#data.read(target, { at }) !== target.length) throw new StoreError(errno.io, 'the kept changes are damaged');
+    if (this.#data.read(target, { at }) !== target.length)
+      throw new StoreError(errno.io, 'the kept changes are damaged');
   }
 
   // ---- changing
@@ -210,7 +211,8 @@ export class Overlay {
       act();
     } catch (error) {
       if (error instanceof StoreError) throw error;
-      if (error.name === 'QuotaExceededError') throw new StoreError(errno.noSpace, 'the browser has no room for changes');
+      if (error.name === 'QuotaExceededError')
+        throw new StoreError(errno.noSpace, 'the browser has no room for changes');
       throw new StoreError(errno.io, `the changes cannot be kept (${error.name}: ${error.message})`);
     }
   }
@@ -224,7 +226,10 @@ export class Overlay {
     }
     const whole = new Uint8Array(blockBytes);
     if (value === inImage) {
-      this.#image.readNow(block * blockBytes, whole.subarray(0, Math.min(blockBytes, this.size - block * blockBytes)));
+      this.#image.readNow(
+        block * blockBytes,
+        whole.subarray(0, Math.min(blockBytes, this.size - block * blockBytes)),
+      );
     }
     whole.set(piece, within);
     this.#writeBlocks(block, whole);
@@ -243,7 +248,8 @@ export class Overlay {
     writeWhole(this.#data, bytes, slot * blockBytes);
     for (let at = 0; at < bytes.length; at += blockBytes) {
       const one = block + at / blockBytes;
-      if (this.#unsettled.has(one)) this.#recordData(one, slot + at / blockBytes, bytes.subarray(at, at + blockBytes));
+      if (this.#unsettled.has(one))
+        this.#recordData(one, slot + at / blockBytes, bytes.subarray(at, at + blockBytes));
     }
   }
 
@@ -321,7 +327,8 @@ export class Overlay {
     const marks = records.map(({ kind }) => kind).lastIndexOf(record.mark);
     const doubtful = new Map(); // block -> its newest record behind the mark
     records.forEach(({ kind, block, count, slot, hash }, index) => {
-      if ((block + count) * blockBytes > this.size + blockBytes) throw new DamagedOverlay('the kept changes are damaged');
+      if ((block + count) * blockBytes > this.size + blockBytes)
+        throw new DamagedOverlay('the kept changes are damaged');
       if (kind === record.zero) {
         this.#map.setZero(block, count);
         if (count < doubtful.size) for (let one = block; one < block + count; one++) doubtful.delete(one);

@@ -1,5 +1,5 @@
-// Who reads one thing after the other, and how far ahead of them it pays to read. Several sequential readers at once are
-// normal (one per connection, each copying a part); within one, requests arrive a little out of order.
+// Who reads one thing after the other, and how far ahead of them it pays to read. Several sequential readers at once
+// are normal (one per connection, each copying a part); within one, requests arrive a little out of order.
 
 const streamsMax = 16;
 const slackBytes = 1024 * 1024; // how far out of order a request of a stream may be

@@ -1,5 +1,5 @@
-// The image from its first byte to its last as a strip: what was read above, what was written below. What is touched right
-// now is in full colour and fades.
+// The image from its first byte to its last as a strip: what was read above, what was written below. What is touched
+// right now is in full colour and fades.
 
 import { prepared } from './graph.js';
 import { region, regionCells } from './metrics.js';
@@ -37,8 +37,24 @@ export class RegionMap {
     const { context, width, height } = prepared(this.#canvas);
     const style = getComputedStyle(this.#canvas);
     const row = (height - 2) / 2;
-    this.#drawRow(context, region.read, 0, row, width, style.getPropertyValue('--read'), style.getPropertyValue('--empty'));
-    this.#drawRow(context, region.written, row + 2, row, width, style.getPropertyValue('--written'), style.getPropertyValue('--empty'));
+    this.#drawRow(
+      context,
+      region.read,
+      0,
+      row,
+      width,
+      style.getPropertyValue('--read'),
+      style.getPropertyValue('--empty'),
+    );
+    this.#drawRow(
+      context,
+      region.written,
+      row + 2,
+      row,
+      width,
+      style.getPropertyValue('--written'),
+      style.getPropertyValue('--empty'),
+    );
   }
 
   #drawRow(context, kind, top, height, width, color, empty) {
@@ -60,6 +76,6 @@ export class RegionMap {
 
   #shade(kind, cell) {
     if (!(this.#regions[cell] & kind)) return 0;
-    return this.#isCalm() ? 0.7 : faded + (1 - faded) * Math.round(this.#heat[kind][cell] * 16) / 16;
+    return this.#isCalm() ? 0.7 : faded + ((1 - faded) * Math.round(this.#heat[kind][cell] * 16)) / 16;
   }
 }

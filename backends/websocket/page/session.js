@@ -1,14 +1,14 @@
-// One attached image, from login to eject: which state it is in, and its websockets. Pure but for what `env` gives it, so
-// that tests can play network, clock and chance.
+// One attached image, from login to eject: which state it is in, and its websockets. Pure but for what `env` gives
+// it, so that tests can play network, clock and chance.
 //
 //   signing-in -> preparing -> connecting -> attached <-> reconnecting
 //                                               |-> ejecting -> ended        any state -> ended
 //
-// The page keeps one websocket more than the gateway takes for its lanes. Each is opened again by itself when it ends:
-// at once, then ever more rarely. What a close frame means is the gateway's say: 4000 and 4001 are final.
+// The page keeps one websocket more than the gateway takes for its lanes. Each is opened again by itself when it
+// ends: at once, then ever more rarely. What a close frame means is the gateway's say: 4000 and 4001 are final.
 //
-// Eject: only one websocket says 1000. The gateway then ends the session in order, which still may need what is in here
-// (a stop hook reads the device); the others serve until it closes them, or until time is up.
+// Eject: only one websocket says 1000. The gateway then ends the session in order, which still may need what is in
+// here (a stop hook reads the device); the others serve until it closes them, or until time is up.
 
 import { Backoff } from './backoff.js';
 import { GatewayError } from './gateway.js';
@@ -33,7 +33,8 @@ export class Session {
   device = null;
   phase = null; // of the gateway's session: starting, serving, …
 
-  // env: {now, setTimeout, clearTimeout, random, openSocket(url, protocols, {open, message, close(code, reason)}) -> {send,
+  // env: {now, setTimeout, clearTimeout, random, openSocket(url, protocols, {open, message, close(code, reason)}) ->
+  // {send,
   //   close, bufferedAmount}, serve(socket, {ready, end}) -> {receive, resume, close}, prepare(grant) -> Promise}
   // tell({state, phase, kind, words, device, connections}) at each change; tellGrant(grant) once it is known.
   constructor(env, gateway, image, { tell, tellGrant }) {
@@ -109,7 +110,12 @@ export class Session {
     this.#enter(state);
     for (let i = 0; i < this.#socketCount(); i++) {
       const slot = {
-        backoff: new Backoff(this.#env.random), timer: null, farewell: null, socket: null, server: null, isOpen: false,
+        backoff: new Backoff(this.#env.random),
+        timer: null,
+        farewell: null,
+        socket: null,
+        server: null,
+        isOpen: false,
         isServing: false,
       };
       this.#slots.push(slot);
@@ -199,7 +205,8 @@ export class Session {
     }
     if (this.#isOver()) return;
     if (session === null) return this.#end('lost');
-    if (session?.state === 'ended') return this.#end(session.error ? 'failed' : 'detached', { words: session.error ?? '' });
+    if (session?.state === 'ended')
+      return this.#end(session.error ? 'failed' : 'detached', { words: session.error ?? '' });
     if (session) {
       this.device = session.device ?? session.socket ?? null;
       this.phase = session.state;
@@ -218,7 +225,7 @@ export class Session {
   // ---- states
 
   #fail(error) {
-    this.#end(error instanceof GatewayError ? error.kind : error.kind ?? 'failed', { words: error.message });
+    this.#end(error instanceof GatewayError ? error.kind : (error.kind ?? 'failed'), { words: error.message });
   }
 
   #end(kind, more = {}) {

@@ -1,5 +1,5 @@
-// SHA-256 of a few kilobytes (FIPS 180-4). crypto.subtle would do, but browsers have it only in secure contexts, and the
-// same image must have the same identity on plain http.
+// SHA-256 of a few kilobytes (FIPS 180-4). crypto.subtle would do, but browsers have it only in secure contexts, and
+// the same image must have the same identity on plain http.
 
 const primes = [];
 for (let n = 2; primes.length < 64; n++) if (primes.every((prime) => n % prime !== 0)) primes.push(n);

@@ -1,7 +1,10 @@
-// A guess at what an image holds, to show that it is the right one. It changes nothing: the machine gets the bytes as they
-// are, and for formats that hide the disk inside (qcow2, gzip, …) that deserves a warning.
+// A guess at what an image holds, to show that it is the right one. It changes nothing: the machine gets the bytes as
+// they are, and for formats that hide the disk inside (qcow2, gzip, …) that deserves a warning.
 
-const ascii = (bytes, at, length) => String.fromCharCode(...bytes.subarray(at, at + length)).replace(/\0.*$/s, '').trim();
+const ascii = (bytes, at, length) =>
+  String.fromCharCode(...bytes.subarray(at, at + length))
+    .replace(/\0.*$/s, '')
+    .trim();
 const startsWith = (bytes, ...values) => values.every((value, i) => bytes[i] === value);
 
 const wrapped = [
@@ -20,7 +23,10 @@ export async function sniff(file) {
   const bytes = new Uint8Array(await file.slice(0, 64 * 1024).arrayBuffer());
   const found = wrapped.find(([, matches]) => matches(bytes));
   if (found) {
-    return { words: found[0], warning: `This is a ${found[0]} file. The machine sees its bytes as they are, not the disk inside: unpack it first.` };
+    return {
+      words: found[0],
+      warning: `This is a ${found[0]} file. The machine sees the file itself, not the disk inside: unpack it first.`,
+    };
   }
   return { words: contents(bytes), warning: file.size % 512 === 0 ? null : oddSize };
 }

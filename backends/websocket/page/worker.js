@@ -1,8 +1,8 @@
-// One worker per image: everything that serves runs in here, so that neither drawing nor a busy page holds up a reply, and
-// so that files may be read and written synchronously, which is what is quick for small requests.
+// One worker per image: everything that serves runs in here, so that neither drawing nor a busy page holds up a
+// reply, and so that files may be read and written synchronously, which is what is quick for small requests.
 //
-// From the page: {type: 'keep'|'attach'|'resume'|'eject'|'changes', …}. To the page: 'state', 'grant' (to be kept for a
-// reload), 'figures' (twice a second), 'problem', 'changes'.
+// From the page: {type: 'keep'|'attach'|'resume'|'eject'|'changes', …}. To the page: 'state', 'grant' (to be kept for
+// a reload), 'figures' (twice a second), 'problem', 'changes'.
 
 import { Gateway } from './gateway.js';
 import { Image } from './image.js';
@@ -43,31 +43,36 @@ const env = {
 
 function serve(socket, { ready, end }) {
   let drains = false;
-  const connection = new NbdConnection(store, { name: '', description: file.name }, {
-    send: socket.send,
-    mayReply: () => {
-      if (socket.hasRoom()) return true;
-      if (!drains) {
-        drains = true;
-        socket.whenRoom(() => {
-          drains = false;
-          connection.resume();
-        });
-      }
-      return false;
+  const connection = new NbdConnection(
+    store,
+    { name: '', description: file.name },
+    {
+      send: socket.send,
+      mayReply: () => {
+        if (socket.hasRoom()) return true;
+        if (!drains) {
+          drains = true;
+          socket.whenRoom(() => {
+            drains = false;
+            connection.resume();
+          });
+        }
+        return false;
+      },
+      ready,
+      end,
+      served: (...request) => metrics.served(...request),
+      failed: (error) => tellProblem(error),
     },
-    ready,
-    end,
-    served: (...request) => metrics.served(...request),
-    failed: (error) => tellProblem(error),
-  });
+  );
   connection.start();
   return { receive: (bytes) => connection.receive(bytes), close: () => (connection.ended = true) };
 }
 
 // Each kind of problem once: a device that asks a thousand times needs one answer here.
 function tellProblem(error) {
-  const kind = error.errno === errno.noSpace ? 'no-room' : /cannot be read|shorter/.test(error.message) ? 'changed' : 'storage';
+  const kind =
+    error.errno === errno.noSpace ? 'no-room' : /cannot be read|shorter/.test(error.message) ? 'changed' : 'storage';
   if (told.has(kind)) return;
   told.add(kind);
   postMessage({ type: 'problem', kind, words: error.message });
@@ -82,7 +87,8 @@ async function openStore(writable) {
     store = image;
     return;
   }
-  if (file.size > overlaySizeMax) throw Object.assign(new Error('Images above 8 TiB are read-only here.'), { kind: 'storage' });
+  if (file.size > overlaySizeMax)
+    throw Object.assign(new Error('Images above 8 TiB are read-only here.'), { kind: 'storage' });
   store = await openOverlay(image);
   store.readOnly = !writable;
 }

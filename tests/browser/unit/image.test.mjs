@@ -1,4 +1,5 @@
-// Reading an image: the right bytes whatever is cached, ahead or on its way; few calls; bounded memory; honest failures.
+// Reading an image: the right bytes whatever is cached, ahead or on its way; few calls; bounded memory; honest
+// failures.
 
 import assert from 'node:assert/strict';
 import test from 'node:test';
@@ -24,17 +25,18 @@ function world(options) {
       here.now++;
       return take(blob);
     },
-    later: (blob) => new Promise((resolve, reject) => {
-      const arrive = () => {
-        try {
-          resolve(take(blob));
-        } catch (error) {
-          reject(error);
-        }
-      };
-      here.later.push({ ...blob, arrive });
-      if (!here.isHeld) setImmediate(arrive);
-    }),
+    later: (blob) =>
+      new Promise((resolve, reject) => {
+        const arrive = () => {
+          try {
+            resolve(take(blob));
+          } catch (error) {
+            reject(error);
+          }
+        };
+        here.later.push({ ...blob, arrive });
+        if (!here.isHeld) setImmediate(arrive);
+      }),
   };
   here.image = new Image(file, reader, options);
   return here;
@@ -122,7 +124,10 @@ test('the cache drops the least recently used, and stays in its bounds', () => {
   for (const number of [1, 2, 3]) cache.put(number, new Uint8Array(100));
   cache.get(1);
   cache.put(4, new Uint8Array(100));
-  assert.deepEqual([1, 2, 3, 4].map((number) => cache.has(number)), [true, false, true, true]);
+  assert.deepEqual(
+    [1, 2, 3, 4].map((number) => cache.has(number)),
+    [true, false, true, true],
+  );
   cache.put(4, new Uint8Array(50));
   assert.equal(cache.bytes, 250);
 });

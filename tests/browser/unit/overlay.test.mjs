@@ -81,7 +81,8 @@ test('everything acknowledged is there after a reload, flushed or not', () => {
   }
 });
 
-// Runs changes until the step at which it dies; returns the files, the model at the last flush, and each block's history.
+// Runs changes until the step at which it dies; returns the files, the model at the last flush, and each block's
+// history.
 function runUntil(step, seed) {
   const random = seeded(seed);
   let steps = 0;
@@ -93,7 +94,8 @@ function runUntil(step, seed) {
   const model = new MemoryStore(image.bytes.slice());
   // Per block, what it may be: as flushed, or as any change since then left it.
   let allowed = null;
-  const begin = () => (allowed = Array.from({ length: 41 }, (_, i) => [model.bytes.slice(i * block, (i + 1) * block)]));
+  const begin = () =>
+    (allowed = Array.from({ length: 41 }, (_, i) => [model.bytes.slice(i * block, (i + 1) * block)]));
   begin();
   let survived = false;
   try {
@@ -125,7 +127,11 @@ test('the page dies at each step: what was flushed is there, the rest is old or 
   for (let seed = 1; seed <= 3; seed++) {
     for (let step = 0; ; step++) {
       const { files, image, allowed, survived } = runUntil(step, seed);
-      const overlay = new Overlay(image, mapped(files, (file) => file.afterReload()), identity);
+      const overlay = new Overlay(
+        image,
+        mapped(files, (file) => file.afterReload()),
+        identity,
+      );
       expectAllowed(whole(overlay), allowed, `seed ${seed}, step ${step}`, true);
       if (survived) break;
     }
@@ -150,8 +156,8 @@ function open(image, files) {
   return new Overlay(image, files, identity);
 }
 
-// A write in place to a block that was flushed before may be torn by a power failure, as on any disk: its sectors are each
-// old or new. A page that dies tears at most where a change was cut off.
+// A write in place to a block that was flushed before may be torn by a power failure, as on any disk: its sectors are
+// each old or new. A page that dies tears at most where a change was cut off.
 function expectAllowed(bytes, allowed, where, isReload) {
   for (const [i, states] of allowed.entries()) {
     const found = bytes.slice(i * block, (i + 1) * block);
@@ -194,9 +200,12 @@ test('a map that finds no room loses nothing once there is some', () => {
   const random = seeded(5);
   const image = new MemoryStore(new Uint8Array(size).fill(1));
   let full = false;
-  const map = () => new SyncFile({ log: (step) => {
-    if (full && step === 'write') throw new DOMException('full', 'QuotaExceededError');
-  } });
+  const map = () =>
+    new SyncFile({
+      log: (step) => {
+        if (full && step === 'write') throw new DOMException('full', 'QuotaExceededError');
+      },
+    });
   const files = { data: new SyncFile(), maps: [map(), map()] };
   const overlay = new Overlay(image, files, identity);
   full = true;
@@ -206,7 +215,11 @@ test('a map that finds no room loses nothing once there is some', () => {
   assert.throws(() => overlay.flush(), { errno: 28 });
   full = false;
   overlay.flush();
-  const again = new Overlay(image, mapped(files, (file) => file.afterReload()), identity);
+  const again = new Overlay(
+    image,
+    mapped(files, (file) => file.afterReload()),
+    identity,
+  );
   assert.deepEqual(whole(again), whole(overlay));
 });
 
@@ -235,7 +248,10 @@ test('changes() names every changed range once, in order, and extents() agrees',
     if (at === null) assert.ok(model.bytes.subarray(offset, end).every((byte) => byte === 0));
   }
   const extents = overlay.extents(100, size - 100);
-  assert.equal(extents.reduce((sum, { length }) => sum + length, 0), size - 100);
+  assert.equal(
+    extents.reduce((sum, { length }) => sum + length, 0),
+    size - 100,
+  );
   let at = 100;
   for (const { length, flags } of extents) {
     if (flags === 3) assert.ok(model.bytes.subarray(at, at + length).every((byte) => byte === 0));
@@ -245,7 +261,12 @@ test('changes() names every changed range once, in order, and extents() agrees',
 
 test('a discard of a huge disk takes little memory, little room and little time', () => {
   const hugeSize = 2 ** 40;
-  const image = { size: hugeSize, readNow: (_offset, target) => target.fill(1), tryRead: () => true, arrival: async () => {} };
+  const image = {
+    size: hugeSize,
+    readNow: (_offset, target) => target.fill(1),
+    tryRead: () => true,
+    arrival: async () => {},
+  };
   const files = newFiles();
   const overlay = new Overlay(image, files, { size: hugeSize, tag: 1 });
   overlay.trim(0, 2 ** 32 - block);

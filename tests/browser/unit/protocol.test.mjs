@@ -1,168 +1,23 @@
-// The page's NBD server without a network: bytes in, bytes out, at every split of the input.
+// The page's NBD server without a network: requests and replies, and the whole at every split of the input.
 
 import assert from 'node:assert/strict';
 import test from 'node:test';
-import { load, MemoryStore, randomBytes, seeded } from './support/pages.mjs';
+import {
+  ask,
+  attached,
+  clientFlags,
+  connect,
+  go,
+  joined,
+  newStore,
+  optionBytes,
+  request,
+  simpleReply,
+  size,
+} from './support/nbd-client.mjs';
+import { load, randomBytes, seeded } from './support/pages.mjs';
 
-const { NbdConnection } = await load('nbd-server.js');
-const { command, commandFlag, errno, getU64, magic, option, optionReply, pack, setU64, StoreError, viewOf } =
-  await load('nbd-wire.js');
-
-const size = 1 << 20;
-const newStore = () => new MemoryStore(randomBytes(size, seeded(3)));
-
-function joined(pieces) {
-  return new Uint8Array(Buffer.concat(pieces));
-}
-
-function connect(store = newStore(), hooks = {}) {
-  const sent = [];
-  const ends = [];
-  const failures = [];
-  const connection = new NbdConnection(store, { name: 'disk', description: 'a test' }, {
-    send: (bytes) => sent.push(bytes.slice()), end: (error) => ends.push(error), failed: (error) => failures.push(error),
-    ...hooks,
-  });
-  connection.start();
-  const output = () => joined(sent);
-  const take = () => joined(sent.splice(0));
-  return { connection, output, take, ends, failures, store };
-}
-
-const clientFlags = pack(3);
-const optionBytes = (id, data = new Uint8Array(0)) => pack(...magic.option, id, data.length, data);
-const go = (...types) => optionBytes(option.go, pack(0, { u16: types.length }, ...types.map((type) => ({ u16: type }))));
-
-function request(what, offset, length, { flags = 0, cookie = 1, payload = new Uint8Array(0) } = {}) {
-  const head = new Uint8Array(28);
-  const view = viewOf(head);
-  view.setUint32(0, magic.request);
-  view.setUint16(4, flags);
-  view.setUint16(6, what);
-  view.setUint32(8, 0xdeadbeef);
-  view.setUint32(12, cookie);
-  setU64(view, 16, offset);
-  view.setUint32(24, length);
-  return joined([head, payload]);
-}
-
-// A connection in the transmission phase, its handshake's output taken away.
-function attached(store, { structured = false, hooks = {} } = {}) {
-  const peer = connect(store, hooks);
-  peer.connection.receive(clientFlags);
-  if (structured) peer.connection.receive(optionBytes(option.structuredReply));
-  if (structured) peer.connection.receive(optionBytes(option.setMetaContext, pack(0, 1, 15, 'base:allocation')));
-  peer.connection.receive(go());
-  peer.take();
-  return peer;
-}
-
-function optionReplies(bytes) {
-  const replies = [];
-  for (let at = 0; at < bytes.length;) {
-    const view = viewOf(bytes.subarray(at));
-    assert.equal(view.getUint32(0), magic.optionReply[0]);
-    const length = view.getUint32(16);
-    replies.push({ option: view.getUint32(8), type: view.getUint32(12), data: bytes.slice(at + 20, at + 20 + length) });
-    at += 20 + length;
-  }
-  return replies;
-}
-
-function simpleReply(bytes) {
-  const view = viewOf(bytes);
-  assert.equal(view.getUint32(0), magic.simpleReply);
-  assert.equal(view.getUint32(8), 0xdeadbeef);
-  return { error: view.getUint32(4), cookie: view.getUint32(12), data: bytes.slice(16) };
-}
-
-function ask(peer, ...details) {
-  peer.connection.receive(request(...details));
-  return simpleReply(peer.take());
-}
-
-test('greets as the original page does', () => {
-  assert.equal(Buffer.from(connect().output()).toString('hex'), '4e42444d4147494349484156454f50540003');
-});
-
-test('EXPORT_NAME: 10 bytes, 134 without NO_ZEROES', () => {
-  for (const [flags, length] of [[3, 10], [1, 134]]) {
-    const peer = connect();
-    peer.take();
-    peer.connection.receive(joined([pack(flags), optionBytes(option.exportName, pack('anything'))]));
-    const reply = peer.take();
-    assert.equal(reply.length, length);
-    assert.equal(getU64(viewOf(reply), 0), size);
-    assert.equal(viewOf(reply).getUint16(8), 1 | 4 | 8 | 32 | 64 | 256 | 1024 | 2048);
-  }
-});
-
-test('GO tells size, flags, name, description and block sizes, as asked', () => {
-  const peer = connect();
-  peer.take();
-  peer.connection.receive(joined([clientFlags, go(1, 2, 3)]));
-  const replies = optionReplies(peer.take());
-  assert.deepEqual(replies.map(({ type }) => type), [3, 3, 3, 3, 1]);
-  assert.equal(Buffer.from(replies[1].data.slice(2)).toString(), 'disk');
-  assert.equal(Buffer.from(replies[2].data.slice(2)).toString(), 'a test');
-  assert.deepEqual([2, 6, 10].map((at) => viewOf(replies[3].data).getUint32(at)), [1, 4096, 32 << 20]);
-});
-
-test('LIST, INFO, ABORT and what nobody knows', () => {
-  const peer = connect();
-  peer.take();
-  peer.connection.receive(joined([clientFlags, optionBytes(option.list), optionBytes(option.starttls), optionBytes(99)]));
-  const replies = optionReplies(peer.take());
-  assert.deepEqual(replies.map(({ type }) => type), [optionReply.server, 1, 0x80000001, 0x80000001]);
-  peer.connection.receive(optionBytes(option.info, pack(0, { u16: 0 })));
-  assert.deepEqual(optionReplies(peer.take()).map(({ type }) => type), [3, 1]);
-  peer.connection.receive(optionBytes(option.abort));
-  assert.deepEqual(optionReplies(peer.take()).map(({ type }) => type), [1]);
-  assert.deepEqual(peer.ends, [null]);
-});
-
-test('options that do not add up are invalid, long ones too big, endless ones out of step', () => {
-  const peer = connect();
-  peer.take();
-  peer.connection.receive(clientFlags);
-  const bad = [
-    optionBytes(option.list, pack('x')), optionBytes(option.go, pack(9)), optionBytes(option.go, pack(0, { u16: 2 })),
-    optionBytes(option.structuredReply, pack('x')), optionBytes(option.setMetaContext, pack(0, 1, 4, 'base')),
-    optionBytes(option.info, pack(0xffffffff, { u16: 0 })),
-  ];
-  for (const bytes of bad) {
-    peer.connection.receive(bytes);
-    assert.deepEqual(optionReplies(peer.take()).map(({ type }) => type), [0x80000003]);
-  }
-  peer.connection.receive(optionBytes(option.structuredReply));
-  peer.take();
-  for (const data of [pack(0, 2, 4, 'base'), pack(0, 1, 99, 'base'), pack(0, 0xffffffff)]) {
-    peer.connection.receive(optionBytes(option.setMetaContext, data));
-    assert.deepEqual(optionReplies(peer.take()).map(({ type }) => type), [0x80000003]);
-  }
-  peer.connection.receive(optionBytes(7, new Uint8Array(100_000)));
-  assert.deepEqual(optionReplies(peer.take()).map(({ type }) => type), [0x80000009]);
-  peer.connection.receive(pack(...magic.option, 7, 0x7fffffff));
-  assert.match(peer.ends[0].message, /2147483647/);
-});
-
-test('a client that never ends its options is sent away', () => {
-  const peer = connect();
-  peer.connection.receive(clientFlags);
-  for (let i = 0; i < 300; i++) peer.connection.receive(optionBytes(99));
-  assert.match(peer.ends[0].message, /too many/);
-});
-
-test('wrong magic and unknown client flags end the connection', () => {
-  for (const bytes of [pack(0x10), joined([clientFlags, new Uint8Array(16)])]) {
-    const peer = connect();
-    peer.connection.receive(bytes);
-    assert.ok(peer.ends[0] instanceof Error);
-  }
-  const peer = attached();
-  peer.connection.receive(new Uint8Array(28));
-  assert.match(peer.ends[0].message, /magic/);
-});
+const { command, commandFlag, errno, getU64, magic, option, pack, StoreError, viewOf } = await load('nbd-wire.js');
 
 test('every command has its effect and its reply', () => {
   const store = newStore();
@@ -190,11 +45,16 @@ test('every command has its effect and its reply', () => {
 test('the right errno for everything that is refused', () => {
   const peer = attached();
   const refused = [
-    [command.read, size, 1, {}, errno.invalid], [command.read, size - 10, 11, {}, errno.invalid],
-    [command.read, 2 ** 63, 1, {}, errno.invalid], [command.read, 0, (32 << 20) + 1, {}, errno.overflow],
-    [command.write, size, 4, { payload: pack(1) }, errno.noSpace], [command.writeZeroes, size, 1, {}, errno.noSpace],
-    [command.trim, size, 1, {}, errno.invalid], [command.flush, 1, 0, {}, errno.invalid],
-    [99, 0, 0, {}, errno.invalid], [command.blockStatus, 0, 10, {}, errno.invalid],
+    [command.read, size, 1, {}, errno.invalid],
+    [command.read, size - 10, 11, {}, errno.invalid],
+    [command.read, 2 ** 63, 1, {}, errno.invalid],
+    [command.read, 0, (32 << 20) + 1, {}, errno.overflow],
+    [command.write, size, 4, { payload: pack(1) }, errno.noSpace],
+    [command.writeZeroes, size, 1, {}, errno.noSpace],
+    [command.trim, size, 1, {}, errno.invalid],
+    [command.flush, 1, 0, {}, errno.invalid],
+    [99, 0, 0, {}, errno.invalid],
+    [command.blockStatus, 0, 10, {}, errno.invalid],
     [command.read, 0, 10, { flags: commandFlag.df }, errno.invalid],
     [command.read, 0, 10, { flags: 0x8000 }, errno.invalid],
     [command.writeZeroes, 0, 1, { flags: commandFlag.fastZero | commandFlag.noHole }, errno.notSupported],
@@ -239,7 +99,10 @@ test('what the store throws: its errno, or EIO; and somebody is told', () => {
   const peer = attached(store);
   assert.equal(ask(peer, command.write, 0, 4, { payload: pack(1) }).error, errno.noSpace);
   assert.equal(ask(peer, command.read, 0, 4).error, errno.io);
-  assert.deepEqual(peer.failures.map(({ message }) => message), ['full', 'gone']);
+  assert.deepEqual(
+    peer.failures.map(({ message }) => message),
+    ['full', 'gone'],
+  );
 });
 
 test('structured replies: data, an empty read, an error, block status', () => {
@@ -247,29 +110,43 @@ test('structured replies: data, an empty read, an error, block status', () => {
   const peer = attached(store, { structured: true });
   peer.connection.receive(request(command.read, 512, 100));
   const data = peer.take();
-  assert.deepEqual([viewOf(data).getUint32(0), viewOf(data).getUint16(4), viewOf(data).getUint16(6), viewOf(data).getUint32(16)],
-    [magic.structuredReply, 1, 1, 108]);
+  assert.deepEqual(
+    [viewOf(data).getUint32(0), viewOf(data).getUint16(4), viewOf(data).getUint16(6), viewOf(data).getUint32(16)],
+    [magic.structuredReply, 1, 1, 108],
+  );
   assert.equal(getU64(viewOf(data), 20), 512);
   assert.deepEqual(data.slice(28), store.bytes.slice(512, 612));
   peer.connection.receive(request(command.read, 0, 0));
   assert.equal(peer.take().length, 20);
   peer.connection.receive(request(command.read, size, 1));
   const error = peer.take();
-  assert.deepEqual([viewOf(error).getUint16(6), viewOf(error).getUint32(16), viewOf(error).getUint32(20)], [0x8001, 6, 22]);
+  assert.deepEqual(
+    [viewOf(error).getUint16(6), viewOf(error).getUint32(16), viewOf(error).getUint32(20)],
+    [0x8001, 6, 22],
+  );
   peer.connection.receive(request(command.blockStatus, 0, 1000));
   const status = peer.take();
-  assert.deepEqual([20, 24, 28, 32, 36].map((at) => viewOf(status).getUint32(at)), [1, 500, 0, 500, 3]);
+  assert.deepEqual(
+    [20, 24, 28, 32, 36].map((at) => viewOf(status).getUint32(at)),
+    [1, 500, 0, 500, 3],
+  );
   peer.connection.receive(request(command.blockStatus, 0, 1000, { flags: commandFlag.reqOne }));
   assert.equal(peer.take().length, 32);
 });
 
 // Everything that a client may send in one connection, for the splits.
 const conversation = joined([
-  clientFlags, optionBytes(option.list), optionBytes(option.structuredReply),
-  optionBytes(option.setMetaContext, pack(0, 1, 15, 'base:allocation')), optionBytes(7, new Uint8Array(70_000)), go(3),
+  clientFlags,
+  optionBytes(option.list),
+  optionBytes(option.structuredReply),
+  optionBytes(option.setMetaContext, pack(0, 1, 15, 'base:allocation')),
+  optionBytes(7, new Uint8Array(70_000)),
+  go(3),
   request(command.write, 100, 300, { payload: randomBytes(300, seeded(5)), cookie: 2 }),
-  request(command.read, 90, 400, { cookie: 3 }), request(command.write, size, 20, { payload: new Uint8Array(20), cookie: 4 }),
-  request(command.blockStatus, 0, 4096, { cookie: 5 }), request(command.flush, 0, 0, { cookie: 6 }),
+  request(command.read, 90, 400, { cookie: 3 }),
+  request(command.write, size, 20, { payload: new Uint8Array(20), cookie: 4 }),
+  request(command.blockStatus, 0, 4096, { cookie: 5 }),
+  request(command.flush, 0, 0, { cookie: 6 }),
   request(command.disconnect, 0, 0),
 ]);
 
@@ -283,7 +160,8 @@ function talk(pieces) {
 test('the answers are the same at every split of the input', () => {
   const whole = talk([conversation]);
   const interesting = [...Array(conversation.length).keys()].filter((at) => at < 300 || at > 70_100);
-  for (const at of interesting) assert.equal(talk([conversation.slice(0, at), conversation.slice(at)]), whole, `split at ${at}`);
+  for (const at of interesting)
+    assert.equal(talk([conversation.slice(0, at), conversation.slice(at)]), whole, `split at ${at}`);
   const random = seeded(6);
   for (let i = 0; i < 50; i++) {
     const pieces = [];
@@ -336,9 +214,12 @@ test('a read that waits is overtaken, and bounded in bytes', async () => {
   const store = newStore();
   const waiting = [];
   store.tryRead = (offset, target) => offset === 0 && target.fill(9) && true;
-  store.readLater = (offset, target) => new Promise((resolve, reject) => waiting.push({ offset, target, resolve, reject }));
+  store.readLater = (offset, target) =>
+    new Promise((resolve, reject) => waiting.push({ offset, target, resolve, reject }));
   const peer = attached(store);
-  peer.connection.receive(joined([request(command.read, 4096, 10, { cookie: 1 }), request(command.read, 0, 10, { cookie: 2 })]));
+  peer.connection.receive(
+    joined([request(command.read, 4096, 10, { cookie: 1 }), request(command.read, 0, 10, { cookie: 2 })]),
+  );
   assert.equal(simpleReply(peer.take()).cookie, 2);
   waiting[0].target.fill(7);
   waiting[0].resolve();
@@ -350,6 +231,7 @@ test('a read that waits is overtaken, and bounded in bytes', async () => {
   await null;
   await null;
   assert.equal(simpleReply(peer.take()).error, errno.io);
-  for (let cookie = 4; cookie < 44; cookie++) peer.connection.receive(request(command.read, 4096, 900_000, { cookie }));
+  for (let cookie = 4; cookie < 44; cookie++)
+    peer.connection.receive(request(command.read, 4096, 900_000, { cookie }));
   assert.ok(waiting.length <= 2 + 19, `${waiting.length} reads wait at once`);
 });

@@ -1,4 +1,5 @@
-// The session's states, with network, clock and chance played: what it does when websockets end in every way there is.
+// The session's states, with network, clock and chance played: what it does when websockets end in every way there
+// is.
 
 import assert from 'node:assert/strict';
 import test from 'node:test';
@@ -47,12 +48,22 @@ const grant = { path: '/0', session: 'KEY', connections: 2, read_only: false, ne
 function world() {
   const clock = new Clock();
   const here = {
-    clock, sockets: [], told: [], grants: [], polls: 0, isReachable: true, standing: { state: 'serving', device: '/dev/nbd0' },
-    login: async () => grant, prepare: async () => {},
+    clock,
+    sockets: [],
+    told: [],
+    grants: [],
+    polls: 0,
+    isReachable: true,
+    standing: { state: 'serving', device: '/dev/nbd0' },
+    login: async () => grant,
+    prepare: async () => {},
   };
   const env = {
-    now: () => clock.time, setTimeout: (act, delay) => clock.set(act, delay), clearTimeout: (timer) => clock.clear(timer),
-    random: () => 0.5, prepare: (...args) => here.prepare(...args),
+    now: () => clock.time,
+    setTimeout: (act, delay) => clock.set(act, delay),
+    clearTimeout: (timer) => clock.clear(timer),
+    random: () => 0.5,
+    prepare: (...args) => here.prepare(...args),
     openSocket: (url, protocols, handlers) => {
       const socket = { url, protocols, handlers, isOver: false, closedWith: null };
       socket.end = (code, reason = '') => {
@@ -81,7 +92,8 @@ function world() {
     socketUrl: (path, image, connections) => `ws://gateway${path}?image=${image}&connections=${connections}`,
   };
   here.session = new Session(env, gateway, 'IMAGE', {
-    tell: (state) => here.told.push(state), tellGrant: (one) => here.grants.push(one),
+    tell: (state) => here.told.push(state),
+    tellGrant: (one) => here.grants.push(one),
   });
   here.open = () => here.sockets.filter(({ isOver }) => !isOver);
   here.last = () => here.told[here.told.length - 1];
@@ -98,7 +110,7 @@ async function attached() {
   return here;
 }
 
-test('signs in, prepares, opens one websocket more than the gateway takes, and is attached when one serves', async () => {
+test('signs in, prepares, opens a websocket more than the gateway takes, is attached when one serves', async () => {
   const here = world();
   here.session.attach('', 'a:b');
   await here.clock.pass(10);
@@ -111,7 +123,10 @@ test('signs in, prepares, opens one websocket more than the gateway takes, and i
   await here.clock.pass(1000);
   assert.equal(here.session.state, 'attached');
   assert.equal(here.last().device, '/dev/nbd0');
-  assert.deepEqual([...new Set(here.told.map(({ state }) => state))], ['signing-in', 'preparing', 'connecting', 'attached']);
+  assert.deepEqual(
+    [...new Set(here.told.map(({ state }) => state))],
+    ['signing-in', 'preparing', 'connecting', 'attached'],
+  );
 });
 
 test('what the gateway refuses is the end, and it says why', async () => {
@@ -139,7 +154,10 @@ test('a gateway out of reach is asked again, ever more rarely', async () => {
   await here.clock.pass(60_000);
   assert.equal(times.length, 8);
   const waits = times.slice(1).map((time, i) => time - times[i]);
-  assert.deepEqual(waits, [...waits].sort((a, b) => a - b));
+  assert.deepEqual(
+    waits,
+    [...waits].sort((a, b) => a - b),
+  );
   assert.ok(waits[6] <= 10_000);
   assert.ok(here.told.some(({ kind }) => kind === 'unreachable'));
 });
@@ -205,7 +223,8 @@ test('the gateway knows the session no more: the end, instead of trying for ever
 
 test('4000 and 4001 are final; what the gateway says is passed on', async () => {
   for (const [code, reason, kind, words] of [
-    [4000, 'detached', 'detached', 'detached'], [4001, 'failed: too small', 'failed', 'too small'],
+    [4000, 'detached', 'detached', 'detached'],
+    [4001, 'failed: too small', 'failed', 'too small'],
   ]) {
     const here = await attached();
     const before = here.sockets.length;
@@ -232,7 +251,10 @@ test('eject: one websocket says 1000, the others serve until the gateway closes 
   here.session.eject();
   assert.equal(here.session.state, 'ejecting');
   const closed = here.open().filter(({ closedWith }) => closedWith);
-  assert.deepEqual(closed.map(({ closedWith }) => closedWith[0]), [1000]);
+  assert.deepEqual(
+    closed.map(({ closedWith }) => closedWith[0]),
+    [1000],
+  );
   assert.equal(closed[0], here.sockets[2], 'the one that waits for work');
   const before = here.sockets.length;
   for (const socket of [...here.open()]) socket.end(socket.closedWith ? 1000 : 4000);
@@ -284,7 +306,10 @@ test('the session failed while nothing was connected: the gateway is asked and t
   const here = await attached();
   here.standing = { state: 'ended', error: 'the start hook failed' };
   await here.clock.pass(6_000);
-  assert.deepEqual([here.session.state, here.last().kind, here.last().words], ['ended', 'failed', 'the start hook failed']);
+  assert.deepEqual(
+    [here.session.state, here.last().kind, here.last().words],
+    ['ended', 'failed', 'the start hook failed'],
+  );
 });
 
 test('the back-off: from a quarter of a second to ten, half of it by chance', () => {
@@ -311,15 +336,26 @@ test('the token goes in a header; answers become kinds', async () => {
   await granted.session('KEY');
   assert.equal(asked[1].headers.Authorization, 'Bearer-Session KEY');
   assert.ok(asked.every(({ url }) => !url.includes('secret')));
-  for (const [status, kind] of [[401, 'denied'], [403, 'denied'], [409, 'taken'], [400, 'refused'], [500, 'failed']]) {
-    await assert.rejects(new Gateway('http://h/', answer(status, { error: 'why' })).login('', ''), { kind, message: /why/ });
+  for (const [status, kind] of [
+    [401, 'denied'],
+    [403, 'denied'],
+    [409, 'taken'],
+    [400, 'refused'],
+    [500, 'failed'],
+  ]) {
+    await assert.rejects(new Gateway('http://h/', answer(status, { error: 'why' })).login('', ''), {
+      kind,
+      message: /why/,
+    });
   }
   assert.equal(await new Gateway('http://h/', answer(404, {})).session('KEY'), null);
   const broken = new Gateway('http://h/', async () => {
     throw new TypeError('Failed to fetch');
   });
   await assert.rejects(broken.login('', ''), { kind: 'unreachable' });
-  await assert.rejects(new Gateway('http://h/', async () => new Response('<html>')).login('', ''), { kind: 'failed' });
+  await assert.rejects(new Gateway('http://h/', async () => new Response('<html>')).login('', ''), {
+    kind: 'failed',
+  });
   const url = new URL(new Gateway('https://h:1/x/', null).socketUrl('/vm/0/0/', 'ID', 3));
   assert.equal(url.href, 'wss://h:1/vm/0/0/?image=ID&connections=3');
 });

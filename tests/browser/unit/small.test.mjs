@@ -1,4 +1,5 @@
-// The small parts: identity, the token's way out of the URL, words, figures, what a merged image is made of, nbd.js' name.
+// The small parts: identity, the token's way out of the URL, words, figures, what a merged image is made of, nbd.js'
+// name.
 
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
@@ -46,7 +47,11 @@ test('a merged image has each change at its place, and zeroes where nothing is s
   const wanted = new Uint8Array(3_000_000).fill(1);
   wanted.fill(3, 0, 4096).fill(2, 8192, 16_384).fill(0, 20_480, 2_020_480).fill(2, 2_999_000);
   assert.equal(Buffer.compare(bytes, wanted), 0);
-  assert.deepEqual(['disk.img', 'disk', '.hidden'].map(mergedName), ['disk-changed.img', 'disk-changed', '.hidden-changed']);
+  assert.deepEqual(['disk.img', 'disk', '.hidden'].map(mergedName), [
+    'disk-changed.img',
+    'disk-changed',
+    '.hidden-changed',
+  ]);
 });
 
 test('figures: counts, regions, latencies', () => {
@@ -59,18 +64,45 @@ test('figures: counts, regions, latencies', () => {
   metrics.served(1, 511_000, 1000, 0, now);
   metrics.served(0, 0, 1000, 5, now);
   const seen = metrics.snapshot();
-  assert.deepEqual([seen.reads, seen.bytesRead, seen.writes, seen.bytesWritten, seen.errors], [100, 100_000, 1, 1000, 1]);
+  assert.deepEqual(
+    [seen.reads, seen.bytesRead, seen.writes, seen.bytesWritten, seen.errors],
+    [100, 100_000, 1, 1000, 1],
+  );
   assert.ok(seen.median > 40 && seen.median < 60 && seen.slow >= 98);
   assert.equal(seen.regions[0], region.read);
   assert.equal(seen.regions[regionCells - 1], region.written);
   assert.equal(metrics.snapshot().median, null);
-  assert.equal(metrics.snapshot().recent.some((cell) => cell !== 0), false);
+  assert.equal(
+    metrics.snapshot().recent.some((cell) => cell !== 0),
+    false,
+  );
 });
 
 test('every end and every trouble has words that say what to do', () => {
-  const kinds = ['unreachable', 'denied', 'taken', 'refused', 'failed', 'detached', 'lost', 'ejected-away', 'changed', 'no-room',
-    'storage', 'other-tab', 'damaged', 'reconnecting', 'choose', 'permit', 'different', 'unreadable', 'save-failed', 'saved',
-    'downloading', 'discarded'];
+  const kinds = [
+    'unreachable',
+    'denied',
+    'taken',
+    'refused',
+    'failed',
+    'detached',
+    'lost',
+    'ejected-away',
+    'changed',
+    'no-room',
+    'storage',
+    'other-tab',
+    'damaged',
+    'reconnecting',
+    'choose',
+    'permit',
+    'different',
+    'unreadable',
+    'save-failed',
+    'saved',
+    'downloading',
+    'discarded',
+  ];
   for (const kind of kinds) {
     const [heading, text, weight] = words.notice(kind, 'the told reason');
     assert.match(heading, /\.$/, kind);
@@ -82,8 +114,14 @@ test('every end and every trouble has words that say what to do', () => {
 });
 
 test('numbers as people read them', () => {
-  assert.deepEqual([0, 999, 1000, 15_400, 999_000_000, 5.2e12].map(words.bytes),
-    ['0 B', '999 B', '1.00 kB', '15.4 kB', '999 MB', '5.20 TB']);
+  assert.deepEqual([0, 999, 1000, 15_400, 999_000_000, 5.2e12].map(words.bytes), [
+    '0 B',
+    '999 B',
+    '1.00 kB',
+    '15.4 kB',
+    '999 MB',
+    '5.20 TB',
+  ]);
   assert.deepEqual([null, 0.02, 1.25, 42.4].map(words.milliseconds), ['–', '< 0.1 ms', '1.3 ms', '42 ms']);
 });
 
@@ -129,7 +167,10 @@ test('NBDServer as the original page has it: with new and without', async () => 
     assert.equal(socket.url, 'ws://h/');
     socket.onopen();
     assert.equal(Buffer.concat(socket.sent).toString('latin1', 0, 16), 'NBDMAGICIHAVEOPT');
-    const go = Buffer.from('0000000349484156454f505400000007000000060000000000002560951300000000000000010000000200000000000000000000000a', 'hex');
+    const go = Buffer.from(
+      '0000000349484156454f505400000007000000060000000000002560951300000000000000010000000200000000000000000000000a',
+      'hex',
+    );
     socket.onmessage({ data: Uint8Array.from(go).buffer });
     await new Promise((resolve) => setTimeout(resolve, 20));
     const reply = socket.sent[socket.sent.length - 1];

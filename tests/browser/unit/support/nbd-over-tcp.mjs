@@ -2,7 +2,16 @@
 //   node nbd-over-tcp.mjs FILE [OVERLAY-FOLDER]
 // Prints the port. With a folder it is writable, by an overlay there; nothing is ever written to FILE.
 import { createServer } from 'node:net';
-import { closeSync, constants, fdatasyncSync, fstatSync, ftruncateSync, openSync, readSync, writeSync } from 'node:fs';
+import {
+  closeSync,
+  constants,
+  fdatasyncSync,
+  fstatSync,
+  ftruncateSync,
+  openSync,
+  readSync,
+  writeSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { load } from './pages.mjs';
 
@@ -46,17 +55,26 @@ function syncAccessHandle(path) {
 const image = new Image(fileAt(process.argv[2]), reader);
 const folder = process.argv[3];
 const handle = (name) => syncAccessHandle(join(folder, name));
-const open = () => new Overlay(image, { data: handle('data'), maps: [handle('map-0'), handle('map-1')] }, { size: image.size, tag: 1 });
+const open = () =>
+  new Overlay(
+    image,
+    { data: handle('data'), maps: [handle('map-0'), handle('map-1')] },
+    { size: image.size, tag: 1 },
+  );
 const store = folder ? open() : image;
 
 const server = createServer((socket) => {
   socket.setNoDelay(true);
-  const connection = new NbdConnection(store, { name: '', description: 'under test' }, {
-    send: (bytes) => socket.write(Buffer.from(bytes)),
-    mayReply: () => socket.writableLength < 8 << 20,
-    end: () => socket.end(),
-    failed: (error) => console.error(error.message),
-  });
+  const connection = new NbdConnection(
+    store,
+    { name: '', description: 'under test' },
+    {
+      send: (bytes) => socket.write(Buffer.from(bytes)),
+      mayReply: () => socket.writableLength < 8 << 20,
+      end: () => socket.end(),
+      failed: (error) => console.error(error.message),
+    },
+  );
   socket.on('drain', () => connection.resume());
   socket.on('data', (bytes) => connection.receive(bytes));
   socket.on('error', () => socket.destroy());

@@ -14,7 +14,9 @@ export function seeded(seed) {
 }
 
 export function randomBytes(length, random) {
-  return Uint8Array.from({ length }, () => Math.floor(random() * 256));
+  const bytes = new Uint8Array(length);
+  for (let i = 0; i < length; i++) bytes[i] = random() * 256;
+  return bytes;
 }
 
 // A store in plain memory: what the overlay and the protocol are compared with.
@@ -65,6 +67,11 @@ export class MemoryStore {
 
   extents(offset, length) {
     const half = Math.floor(length / 2);
-    return half > 0 ? [{ length: half, flags: 0 }, { length: length - half, flags: 3 }] : [{ length, flags: 0 }];
+    return half > 0
+      ? [
+          { length: half, flags: 0 },
+          { length: length - half, flags: 3 },
+        ]
+      : [{ length, flags: 0 }];
   }
 }

@@ -1,5 +1,5 @@
-// A sync access handle as OPFS gives it, in memory, with the two layers that a crash tells apart: what write() handed over
-// survives the page, what flush() confirmed survives the machine.
+// A sync access handle as OPFS gives it, in memory, with the two layers that a crash tells apart: what write() handed
+// over survives the page, what flush() confirmed survives the machine.
 
 export class SyncFile {
   #volatile = new Uint8Array(0);
