@@ -11,7 +11,8 @@
 namespace nbdring {
 namespace {
 
-using namespace std::chrono_literals;
+using std::chrono_literals::operator""h;
+using std::chrono_literals::operator""s;
 
 struct Told {
   std::atomic<int> settled{0};

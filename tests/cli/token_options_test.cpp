@@ -9,7 +9,8 @@ namespace nbdring {
 namespace {
 
 using testing::HasSubstr;
-using namespace std::chrono_literals;
+using std::chrono_literals::operator""h;
+using std::chrono_literals::operator""min;
 
 TokenCommand parse(const std::string& text) {
   std::vector<std::string> words{"nbdring", "token"};
