@@ -11,14 +11,6 @@ namespace nbdring {
 
 namespace {
 
-void warn(const std::vector<std::string>& warnings, const CommonOptions& common, Log& log) {
-  for (const std::string& warning : warnings) {
-    if (common.strict)
-      throw Failure(FailureKind::usage, warning + "; --strict makes this an error");
-    log.warning(warning);
-  }
-}
-
 Config configuration_file(const CommonOptions& common) {
   const std::string path = common.config.value_or(std::string(config_path_default));
   if (auto config = read_config(path, ::geteuid())) return std::move(*config);
@@ -39,9 +31,17 @@ BackendSpec parse_resolved(const ResolvedName& resolved) {
 
 }  // namespace
 
+void warn_of(const std::vector<std::string>& warnings, const CommonOptions& common, Log& log) {
+  for (const std::string& warning : warnings) {
+    if (common.strict)
+      throw Failure(FailureKind::usage, warning + "; --strict makes this an error");
+    log.warning(warning);
+  }
+}
+
 Config config_of(const CommonOptions& common, Log& log) {
   Config config = configuration_file(common);
-  warn(config.warnings, common, log);
+  warn_of(config.warnings, common, log);
   const char* const text = std::getenv("NBDRING_ROUTES");
   Aliases aliases = parse_routes(text == nullptr ? "" : text);
   aliases.merge(config.aliases);  // a name that is there already stays as it is
@@ -59,7 +59,7 @@ BackendSpec backend_from(const std::string& argument, const Config& config,
       log.debug("there is a file of this name as well; write ./NAME for it", {{"name", argument}});
     }
   }
-  warn(spec.warnings, common, log);
+  warn_of(spec.warnings, common, log);
   return spec;
 }
 

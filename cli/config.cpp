@@ -4,13 +4,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <toml++/toml.h>
-
-#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <utility>
 
+#include "cli/config_reader.hpp"
 #include "cli/options.hpp"
 #include "client/runtime/error.hpp"
 #include "client/runtime/file_descriptor.hpp"
@@ -23,107 +21,71 @@ constexpr std::size_t bytes_max = 1024 * 1024;
 /// Takes a table apart; what no part has asked for is unknown.
 class Section {
  public:
-  Section(Config& config, const std::string& file) : config_(config), file_(file) {}
+  Section(Config& config, const std::string& file)
+      : config_(config), reader_(file, config.warnings) {}
 
   void read(const toml::table& root) {
     for (const auto& [key, value] : root) {
       if (key == "aliases") {
-        for (const auto& [name, target] : table(key, value)) add_alias(name, target);
+        for (const auto& [name, target] : reader_.table(key, value)) add_alias(name, target);
       } else if (key == "attach") {
-        for (const auto& [name, number] : table(key, value)) add_attach_default(name, number);
+        for (const auto& [name, number] : reader_.table(key, value))
+          add_attach_default(name, number);
       } else if (key == "tls") {
-        for (const auto& [name, text] : table(key, value)) add_tls_default(name, text);
+        for (const auto& [name, text] : reader_.table(key, value)) add_tls_default(name, text);
+      } else if (key == "gateway") {
+        config_.gateway = read_gateway(reader_.table(key, value), reader_);
       } else {
-        unknown(key, std::string(key.str()));
+        reader_.unknown(key, std::string(key.str()));
       }
     }
   }
 
  private:
-  std::string place(const toml::source_region& source) const {
-    return file_ + ":" + std::to_string(source.begin.line);
-  }
-
-  // Quoted keys can have line breaks; a message has one line.
-  static std::string shown(std::string_view text) {
-    std::string line(text);
-    std::replace_if(
-        line.begin(), line.end(),
-        [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; }, ' ');
-    return line;
-  }
-
-  [[noreturn]] void fail(const toml::key& key, const std::string& problem) const {
-    throw Failure(FailureKind::usage,
-                  place(key.source()) + ": '" + shown(key.str()) + "' " + problem);
-  }
-
-  void unknown(const toml::key& key, const std::string& name) {
-    config_.warnings.push_back(place(key.source()) + ": '" + name +
-                               "' is not known and is ignored");
-  }
-
-  const toml::table& table(const toml::key& key, const toml::node& value) const {
-    if (const toml::table* found = value.as_table()) return *found;
-    fail(key, "is not a section; write [" + std::string(key.str()) + "]");
-  }
-
   void add_alias(const toml::key& name, const toml::node& target) {
     const auto text = target.value_exact<std::string>();
     if (!is_backend_name(name.str())) {
-      fail(name,
-           "cannot be a name: it has a '/', ':', ';' or white space, or begins with '.' or '-'");
+      reader_.fail(
+          name,
+          "cannot be a name: it has a '/', ':', ';' or white space, or begins with '.' or '-'");
     }
-    if (!text || text->empty()) fail(name, "is not a backend in quotes; write NAME = \"URI\"");
-    config_.aliases.emplace(name.str(), Alias{*text, place(name.source())});
+    if (!text || text->empty())
+      reader_.fail(name, "is not a backend in quotes; write NAME = \"URI\"");
+    config_.aliases.emplace(name.str(), Alias{*text, reader_.place(name.source())});
   }
 
   void add_attach_default(const toml::key& name, const toml::node& value) {
     AttachDefaults& attach = config_.attach;
     if (name == "connections") {
-      attach.connections = static_cast<unsigned>(number(name, value, 1, connections_max));
+      attach.connections = static_cast<unsigned>(reader_.number(name, value, 1, connections_max));
     } else if (name == "timeout") {
-      attach.timeout = std::chrono::seconds(number(name, value, 1, seconds_max));
+      attach.timeout = std::chrono::seconds(reader_.number(name, value, 1, seconds_max));
     } else if (name == "recovery-window") {
-      attach.recovery_window = std::chrono::seconds(number(name, value, 0, seconds_max));
+      attach.recovery_window = std::chrono::seconds(reader_.number(name, value, 0, seconds_max));
     } else {
-      unknown(name, "attach." + std::string(name.str()));
+      reader_.unknown(name, "attach." + std::string(name.str()));
     }
   }
 
   void add_tls_default(const toml::key& name, const toml::node& value) {
     TlsDefaults& tls = config_.tls;
     if (name == "psk-file") {
-      tls.psk_file = absolute_path(name, value);
+      tls.psk_file = reader_.absolute_path(name, value);
     } else if (name == "certificates") {
-      tls.certificates = absolute_path(name, value);
+      tls.certificates = reader_.absolute_path(name, value);
     } else if (name == "priority") {
       tls.priority = value.value_exact<std::string>();
-      if (tls.priority.value_or("").empty()) fail(name, "is not a text in quotes");
+      if (tls.priority.value_or("").empty()) reader_.fail(name, "is not a text in quotes");
     } else {
-      unknown(name, "tls." + std::string(name.str()));
+      reader_.unknown(name, "tls." + std::string(name.str()));
     }
     if (tls.psk_file && tls.certificates) {
-      fail(name, "is the second kind of keys; leave psk-file or certificates out");
+      reader_.fail(name, "is the second kind of keys; leave psk-file or certificates out");
     }
-  }
-
-  std::string absolute_path(const toml::key& key, const toml::node& value) const {
-    auto path = value.value_exact<std::string>();
-    if (!path || !path->starts_with('/')) fail(key, "is not an absolute path in quotes");
-    return std::move(*path);
-  }
-
-  std::int64_t number(const toml::key& key, const toml::node& value, std::int64_t least,
-                      std::uint64_t most) const {
-    const auto found = value.value_exact<std::int64_t>();
-    if (found && *found >= least && *found <= static_cast<std::int64_t>(most)) return *found;
-    fail(key,
-         "is not a whole number from " + std::to_string(least) + " to " + std::to_string(most));
   }
 
   Config& config_;
-  const std::string& file_;
+  ConfigReader reader_;
 };
 
 void refuse_unsafe(const struct stat& file, const std::string& path, uid_t user) {

@@ -12,9 +12,10 @@
 //     psk-file = "/etc/nbdring/keys.psk"   # one of these two, both absolute
 //     certificates = "/etc/nbdring/pki"
 //     priority = "NORMAL"                  # GnuTLS's syntax
+//     [gateway]                            # gateway_settings.hpp
 //
-// A PATH in an alias that is not absolute is looked for where nbdring runs. config.cpp is the only
-// user of toml++. Read once, at the start of a command.
+// A PATH in an alias that is not absolute is looked for where nbdring runs. config*.cpp are the
+// only users of toml++. Read once, at the start of a command.
 
 #include <sys/types.h>
 
@@ -25,6 +26,7 @@
 #include <vector>
 
 #include "cli/backend_names.hpp"
+#include "cli/gateway_settings.hpp"
 
 namespace nbdring {
 
@@ -48,6 +50,7 @@ struct Config {
   Aliases aliases;
   AttachDefaults attach;
   TlsDefaults tls;
+  GatewaySettings gateway;
   std::vector<std::string> warnings;  // keys that nobody knows, a line for each
 };
 

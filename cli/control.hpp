@@ -12,6 +12,7 @@
 
 #include <chrono>
 #include <cstddef>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -42,6 +43,11 @@ std::string to_line(const ControlRequest& request);
 std::string to_line(const ControlReply& reply);
 ControlRequest parse_control_request(const std::string& line);
 ControlReply parse_control_reply(const std::string& line);
+
+/// The body of a reply to detach, where the device's end takes longer than a reply may: how long at
+/// most. Nothing for another text.
+std::string ends_within_body(std::chrono::seconds within);
+std::optional<std::chrono::seconds> ends_within(const std::string& body);
 
 /// What the engine does with a request. On the front end's loop, one at a time.
 class ControlHandler {

@@ -70,4 +70,16 @@ ControlReply parse_control_reply(const std::string& line) {
   }
 }
 
+std::string ends_within_body(std::chrono::seconds within) {
+  return Json{{"ends_within", within.count()}}.dump();
+}
+
+std::optional<std::chrono::seconds> ends_within(const std::string& body) {
+  const Json json = Json::parse(body, nullptr, false);
+  if (!json.is_object() || !json.contains("ends_within")) return std::nullopt;
+  const Json& seconds = json["ends_within"];
+  if (!seconds.is_number_unsigned()) return std::nullopt;
+  return std::chrono::seconds(seconds.get<std::uint32_t>());
+}
+
 }  // namespace nbdring

@@ -80,6 +80,26 @@ void flush_as_wanted(const DeviceRecord& record, const RunFolder& folder, bool f
   }
 }
 
+// A gateway's engine goes on when the device has ended, which takes as long as its stop hooks do.
+void wait_for_gateway(const DeviceRecord& record, const RunFolder& folder, const std::string& body,
+                      bool force) {
+  const auto within = ends_within(body);
+  if (!within) throw Failure(FailureKind::failed, "the gateway speaks another version's language");
+  bool is_held = false;
+  const auto has_ended = [&] {
+    const auto known = folder.find(record.device());
+    const bool is_the_same = known && known->record == record;
+    is_held = is_the_same && !known->engine_lives;
+    return !is_the_same || is_held;
+  };
+  if (!wait_until(has_ended, Deadline::in(*within))) {
+    throw Failure(FailureKind::failed, record.device() + " is not detached after " +
+                                           std::to_string(within->count()) +
+                                           " s; see the gateway's log");
+  }
+  if (is_held && !force) throw Failure(FailureKind::failed, held_text(record.device()));
+}
+
 void ask_engine(const DeviceRecord& record, const RunFolder& folder, bool force, Log& log) {
   ControlConnection engine(folder.socket_path(record.index));
   const ControlRequest request{ControlRequest::Command::detach, force};
@@ -88,6 +108,7 @@ void ask_engine(const DeviceRecord& record, const RunFolder& folder, bool force,
     throw Failure(static_cast<FailureKind>(reply.exit_code), reply.error);
   }
   if (!reply.error.empty()) log.warning(reply.error);
+  if (!reply.body.empty()) return wait_for_gateway(record, folder, reply.body, force);
   if (!engine.wait_for_engine_end(Deadline::in(engine_wait))) {
     throw Failure(FailureKind::failed, record.device() + " is detached, but its engine (pid " +
                                            std::to_string(record.pid) + ") does not end");

@@ -62,6 +62,7 @@ class DeviceSession final : private ControlHandler {
   ControlReply detach(bool force);
   /// Blocks while the driver lets go. exit_code 0 with force although somebody has it open.
   ControlReply disconnect(bool force);
+  bool is_over() const { return finished_.raised(); }
   bool is_disconnected() const { return disconnected_; }
 
   FramePool& frames() { return parts_.loop.frames(); }

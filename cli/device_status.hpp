@@ -49,6 +49,20 @@ struct LaneStatus {
   friend bool operator==(const LaneStatus&, const LaneStatus&) = default;
 };
 
+/// Of a gateway's device: whose disk it is.
+struct PeerStatus {
+  std::string configuration;  // empty: it is no gateway's device
+  std::string state;          // "starting", "serving", "away", "ending"
+  std::string address;
+  std::string who;                // whom the authenticator let in; may be empty
+  std::uint64_t connections = 0;  // that are here
+  std::uint64_t here = 0;         // seconds since it came, or came back
+  std::uint64_t away = 0;         // seconds since it has gone; 0: it is here
+  std::uint64_t returns = 0;      // how often it came back
+  std::string note;               // why the end waits; may be empty
+  friend bool operator==(const PeerStatus&, const PeerStatus&) = default;
+};
+
 struct DeviceStatus {
   DeviceRecord record;
   /// "serving"; "degraded" when a lane has ended; "ended"; a remote's "recovering" or "failed"
@@ -57,6 +71,7 @@ struct DeviceStatus {
   std::vector<LaneStatus> lanes;
   LaneStatus total;      // over the lanes; its state is the device's
   BackendHealth remote;  // its state is empty where the backend is none
+  PeerStatus peer;
   friend bool operator==(const DeviceStatus&, const DeviceStatus&) = default;
 };
 

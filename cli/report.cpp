@@ -37,6 +37,19 @@ std::string stall_text(std::chrono::milliseconds stall) {
   return latency_text(static_cast<std::uint64_t>(stall.count()) * 1'000'000);
 }
 
+std::string peer_of(const PeerStatus& peer) {
+  if (peer.configuration.empty()) return "";
+  std::string text = "peer     " + shown(peer.address);
+  if (!peer.who.empty()) text += "  " + shown(peer.who);
+  text += "  configuration " + shown(peer.configuration) + "  " + peer.state;
+  text += peer.away > 0 ? "  away for " + uptime_text(peer.away)
+                        : "  connected for " + uptime_text(peer.here) + "  connections " +
+                              std::to_string(peer.connections);
+  if (peer.returns > 0) text += "  came back " + std::to_string(peer.returns);
+  if (!peer.note.empty()) text += "\n         " + shown(peer.note);
+  return text + "\n";
+}
+
 std::string remote_of(const BackendHealth& remote) {
   if (remote.state.empty()) return "";
   std::string text = "remote   " + shown(remote.endpoint) + "  " + remote.state;
@@ -62,7 +75,7 @@ std::string head_of(const DeviceStatus& status) {
   if (!record.name.empty()) text += "name     " + shown(record.name) + "\n";
   text += "backend  " + shown(record.backend) + "\n";
   if (record.id != record.backend) text += "id       " + shown(record.id) + "\n";
-  return text + remote_of(status.remote);
+  return text + peer_of(status.peer) + remote_of(status.remote);
 }
 
 std::string command_table(const DeviceStatus& status) {

@@ -67,6 +67,34 @@ BackendHealth remote_from(const Json& json) {
   return remote;
 }
 
+Json json_of(const PeerStatus& peer) {
+  Json json;
+  json["configuration"] = peer.configuration;
+  json["state"] = peer.state;
+  json["address"] = peer.address;
+  json["who"] = peer.who;
+  json["connections"] = peer.connections;
+  json["here"] = peer.here;
+  json["away"] = peer.away;
+  json["returns"] = peer.returns;
+  json["note"] = peer.note;
+  return json;
+}
+
+PeerStatus peer_from(const Json& json) {
+  PeerStatus peer;
+  peer.configuration = json.at("configuration").get<std::string>();
+  peer.state = json.at("state").get<std::string>();
+  peer.address = json.at("address").get<std::string>();
+  peer.who = json.at("who").get<std::string>();
+  peer.connections = json.at("connections").get<std::uint64_t>();
+  peer.here = json.at("here").get<std::uint64_t>();
+  peer.away = json.at("away").get<std::uint64_t>();
+  peer.returns = json.at("returns").get<std::uint64_t>();
+  peer.note = json.at("note").get<std::string>();
+  return peer;
+}
+
 CommandStatus command_from(const Json& json) {
   CommandStatus command;
   command.requests = json.at("requests").get<std::uint64_t>();
@@ -97,6 +125,7 @@ std::string to_json(const DeviceStatus& status) {
   json["state"] = status.state;
   json["uptime"] = status.uptime;
   if (!status.remote.state.empty()) json["remote"] = json_of(status.remote);
+  if (!status.peer.configuration.empty()) json["peer"] = json_of(status.peer);
   json["totals"] = json_of(status.total);
   json["lanes"] = Json::array();
   for (const LaneStatus& lane : status.lanes) json["lanes"].push_back(json_of(lane));
@@ -115,6 +144,7 @@ std::optional<DeviceStatus> status_from_json(const std::string& text) {
     status.uptime = json.at("uptime").get<std::uint64_t>();
     status.total = lane_from(json.at("totals"));
     if (json.contains("remote")) status.remote = remote_from(json.at("remote"));
+    if (json.contains("peer")) status.peer = peer_from(json.at("peer"));
     for (const Json& lane : json.at("lanes")) status.lanes.push_back(lane_from(lane));
     return status;
   } catch (const nlohmann::json::exception&) {

@@ -40,6 +40,11 @@ void raise(const FileDescriptor& event) noexcept {
   [[maybe_unused]] const ssize_t written = ::write(event.get(), &one, sizeof one);
 }
 
+void make_printable(std::string& text) {
+  std::replace_if(
+      text.begin(), text.end(), [](char c) { return c < ' ' || c > '~'; }, '?');
+}
+
 // The last two lines: many programs end with advice, and say before that what is wrong. It goes to
 // somebody's terminal: nothing but what can be printed.
 std::string last_lines(const std::string& output) {
@@ -52,8 +57,7 @@ std::string last_lines(const std::string& output) {
     result = result.empty() ? line : line + "; " + result;
     end = begin == 0 ? std::string::npos : output.find_last_not_of(line_ends, begin - 1);
   }
-  std::replace_if(
-      result.begin(), result.end(), [](char c) { return c < ' ' || c > '~'; }, '?');
+  make_printable(result);
   return result;
 }
 
@@ -79,6 +83,7 @@ class Process::Attendance {
     ::kill(-child_.pid, SIGTERM);  // before it is reaped: until then the group's number is its own
     int status = 0;
     while (::waitpid(child_.pid, &status, 0) < 0 && errno == EINTR) continue;
+    owner_.has_succeeded_ = WIFEXITED(status) && WEXITSTATUS(status) == 0;
     return text_of_end(status);
   }
 
@@ -184,7 +189,8 @@ void Process::attend() {
   options.arguments = settings_.arguments;
   options.directory = settings_.directory;
   options.input = settings_.connection.get();
-  options.output = settings_.connection.get();
+  options.output = settings_.heard ? writer.get() : settings_.connection.get();
+  options.environment = settings_.environment;
   options.error = writer.get();
   options.listener = settings_.listener.get();
   options.is_attended = true;
@@ -195,7 +201,9 @@ void Process::attend() {
   if (child.error != 0)
     return note_end("cannot run " + settings_.arguments.front() + ": " + error_text(child.error));
   Attendance attendance(*this, std::move(child), std::move(reader));
-  note_end(attendance.run());
+  const std::string how = attendance.run();
+  if (!line_.empty()) tell_line();
+  note_end(how);
 }
 
 // In this order: who sees the end of the connection, or of the process, finds its last words.
@@ -211,9 +219,23 @@ void Process::note_end(const std::string& how) {
 }
 
 void Process::keep_output(std::string_view bytes) {
+  if (settings_.heard) tell_lines(bytes);
   const std::lock_guard lock(words_);
   output_.append(bytes);
   if (output_.size() > output_kept) output_.erase(0, output_.size() - output_kept);
+}
+
+void Process::tell_lines(std::string_view bytes) {
+  for (const char c : bytes) {
+    if (c == '\n' || line_.size() == line_max) tell_line();
+    if (c != '\n') line_ += c;
+  }
+}
+
+void Process::tell_line() {
+  make_printable(line_);
+  settings_.heard(line_);
+  line_.clear();
 }
 
 }  // namespace nbdring

@@ -12,6 +12,7 @@
 
 #include <atomic>
 #include <chrono>
+#include <functional>
 #include <mutex>
 #include <string>
 #include <string_view>
@@ -28,8 +29,13 @@ class Process {
   struct Settings {
     std::vector<std::string> arguments;  // as of SpawnOptions
     std::string directory;
-    FileDescriptor connection;  // its standard input and output; none: /dev/null
-    FileDescriptor listener;    // for a server that takes it by socket activation
+    FileDescriptor connection;                  // its standard input and output; none: /dev/null
+    FileDescriptor listener;                    // for a server that takes it by socket activation
+    std::vector<std::string> environment = {};  // as of SpawnOptions
+    /// For each line that it writes to standard output and standard error, printable and not
+    /// longer than a message: on the thread that attends to it. Empty: standard output is the
+    /// connection, or /dev/null.
+    std::function<void(const std::string& line)> heard = {};
     /// From the end of the connection to SIGTERM, and from SIGTERM to SIGKILL.
     std::chrono::milliseconds grace{5000};
   };
@@ -49,6 +55,8 @@ class Process {
   /// Readable once it has ended and been reaped; it stays so.
   int ended_fd() const { return ended_.get(); }
   bool has_ended() const { return has_ended_.load(); }
+  /// It ended by itself, with exit status 0.
+  bool has_succeeded() const { return has_succeeded_.load(); }
   /// "Permission denied (publickey). (exit status 255)": the last two lines of its standard
   /// error and how it ended, as far as there are any; else empty.
   std::string last_words() const;
@@ -59,14 +67,18 @@ class Process {
   void attend();
   void note_end(const std::string& how);
   void keep_output(std::string_view bytes);
+  void tell_lines(std::string_view bytes);
+  void tell_line();
 
   Settings settings_;
   FileDescriptor stop_;  // eventfds
   FileDescriptor ended_;
   std::atomic<bool> has_ended_{false};
+  std::atomic<bool> has_succeeded_{false};
   mutable std::mutex words_;
   std::string output_;  // the last bytes of its standard error
   std::string how_;
+  std::string line_;  // not ended yet; the attending thread's
   std::thread thread_;
 };
 

@@ -69,6 +69,9 @@ void prepare(Prepared& prepared, const SpawnOptions& options) {
   for (const std::string& argument : options.arguments)
     prepared.arguments.push_back(const_cast<char*>(argument.c_str()));
   prepared.arguments.push_back(nullptr);
+  // The first of a name counts.
+  for (const std::string& text : options.environment)
+    prepared.environment.push_back(const_cast<char*>(text.c_str()));
   for (char** variable = environ; *variable != nullptr; ++variable) {
     if (!is_ours_alone(*variable)) prepared.environment.push_back(*variable);
   }

@@ -18,9 +18,10 @@ namespace nbdring {
 struct SpawnOptions {
   /// The first is looked for in search_path unless it has a '/'.
   std::vector<std::string> arguments;
-  std::string search_path;  // folders with ':' between them; empty: $PATH
-  std::string directory;    // to run in; empty: ours
-  int input = -1;           // -1: /dev/null
+  std::string search_path;                    // folders with ':' between them; empty: $PATH
+  std::string directory;                      // to run in; empty: ours
+  std::vector<std::string> environment = {};  // "NAME=VALUE", on top of ours
+  int input = -1;                             // -1: /dev/null
   int output = -1;
   int error = -1;
   /// A listening socket, passed on as systemd does (sd_listen_fds(3)): descriptor 3, LISTEN_FDS,
