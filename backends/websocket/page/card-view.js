@@ -38,6 +38,13 @@ export class CardView {
   }
 
   draw() {
+    const focused = this.element.contains(document.activeElement) ? document.activeElement : null;
+    this.#drawAll();
+    // A button that goes away takes the keyboard with it; it goes on from the image's name.
+    if (focused?.closest('[hidden]')) this.#parts.heading.focus();
+  }
+
+  #drawAll() {
     const model = this.#model;
     this.element.dataset.state = model.state === 'preparing' ? 'connecting' : model.state;
     setText(this.#parts.about, [bytes(model.size), model.contents].filter(Boolean).join(' · '));
@@ -123,6 +130,7 @@ export class CardView {
     );
     Object.assign(this.#parts, { writable, why, options });
     this.#parts.configuration = options.querySelector('[data-field=configuration]');
+    this.#parts.token = options.querySelector('[data-field=token]');
     this.#parts.setup = element(
       'div.setup',
       {},
@@ -147,6 +155,7 @@ export class CardView {
       configuration,
       changes,
       busy,
+      token,
     } = this.#model;
     show(this.#parts.setup, !busy && (state === 'chosen' || state === 'ended'));
     this.#parts.writable.checked = writable && canWrite;
@@ -157,6 +166,7 @@ export class CardView {
       : 'The image is write-protected.';
     setText(this.#parts.why, canWrite ? promise + kept : `The machine can only read. ${whyReadOnly(reason)}`);
     if (document.activeElement !== this.#parts.configuration) this.#parts.configuration.value = configuration;
+    if (token === '' && state !== 'chosen') this.#parts.token.value = '';
     if (told?.kind === 'denied' && !this.#parts.wasDenied) this.#parts.options.open = true;
     this.#parts.wasDenied = told?.kind === 'denied';
   }
@@ -189,7 +199,7 @@ export class CardView {
     show(this.#parts.save, canSave);
     this.#parts.download.classList.toggle('primary', !canSave);
     const amount = storedBytes > 0 ? `${bytes(storedBytes)} of changes are` : 'Changes of this image are';
-    const how = canSave ? '' : ' This browser cannot write into the file itself; a merged copy has everything.';
+    const how = canSave ? '' : ' This page cannot write into the file itself; a merged copy has everything.';
     setText(this.#parts.changesText, `${amount} kept in this browser until you decide.${how}`);
   }
 

@@ -192,7 +192,12 @@ export class ImageCard {
   }
 
   async #discard() {
-    await this.#forgetChanges();
+    if (!confirm(`Discard the changes of ${this.model.name}? They cannot be brought back.`)) return;
+    try {
+      await this.#forgetChanges();
+    } catch (error) {
+      return this.#update({ notice: { kind: 'storage', told: error.message } });
+    }
     this.#update({ changes: 'none', notice: { kind: 'discarded' }, state: 'chosen', figures: null });
   }
 
@@ -233,33 +238,46 @@ export class ImageCard {
   }
 
   #hearState({ state, kind, words, device, phase, connections, writable }) {
+    if (state === 'ended') return this.#hearEnd(kind, words, writable);
     const wasAway = this.model.state === 'reconnecting';
     this.#update({ state, kind, device, phase, connections });
-    if (state === 'ended') return this.#hearEnd(kind, words, writable);
     if (kind || state === 'reconnecting') this.#update({ notice: { kind: kind ?? 'reconnecting', told: words } });
     else if (wasAway && this.model.notice?.kind === 'reconnecting') this.#update({ notice: null });
     else if (this.model.notice?.kind === 'unreachable') this.#update({ notice: null });
     this.#page.changed();
   }
 
+  // It is over for the user once it is known what there is to decide.
   async #hearEnd(kind, words, writable) {
     sessions.forget(this.identity.id);
-    this.#update({ notice: { kind, told: words }, busy: null });
-    this.#page.changed();
-    if (writable || (await hasOverlay(this.identity.id))) {
-      this.#update({ busy: { words: 'Looking at what was changed …', share: null } });
-      const { runs } = await this.#askChanges().catch((error) => {
-        this.#update({ notice: { kind: error.kind ?? 'storage', told: error.message } });
-        return { runs: null };
-      });
-      this.#update({ busy: null, changes: runs === null || runs.length > 0 ? 'kept' : 'none' });
-      if (runs?.length === 0) await this.#forgetChanges();
+    let end = { kind, told: words };
+    let changes = 'none';
+    try {
+      changes = await this.#lookAtChanges(kind, writable);
+    } catch (error) {
+      changes = 'kept';
+      end = { kind: error.kind ?? 'storage', told: error.message };
     }
     this.#endWorker();
+    this.#update({ state: 'ended', kind, notice: end, changes, connections: 0 });
+    this.#page.changed();
+  }
+
+  async #lookAtChanges(kind, writable) {
+    // Another tab has the files: they are its business.
+    if (kind === 'other-tab') return 'none';
+    if (await hasOverlay(this.identity.id)) {
+      const { runs } = await this.#askChanges();
+      if (runs.length > 0) return 'kept';
+    } else if (!writable) return 'none';
+    await this.#forgetChanges();
+    return 'none';
   }
 
   #hearGrant(grant) {
     this.#page.granted(grant);
+    // It has been used up, if one was typed in.
+    this.#update({ token: '' });
     const { writable, configuration } = this.model;
     sessions.keep({ identity: this.identity, grant, writable, configuration: grant.configuration ?? configuration });
     if (grant.read_only) this.#update({ canWrite: false, whyReadOnly: 'gateway', writable: false });

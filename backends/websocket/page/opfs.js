@@ -4,6 +4,7 @@
 
 const folderName = 'nbdring';
 const fileNames = ['data', 'map-0', 'map-1'];
+const emptyMapBytes = 56; // a header and a mark (overlay-journal.js)
 const lockedWait = 8000; // ms: a page that was left lets go of its files a moment later
 
 export class StorageError extends Error {
@@ -56,7 +57,11 @@ async function openAlone(handle) {
 export async function hasOverlay(id) {
   try {
     const own = await (await folder(false)).getDirectoryHandle(id);
-    return (await (await own.getFileHandle('data')).getFile()).size > 0;
+    const sizes = await Promise.all(
+      fileNames.map(async (name) => (await (await own.getFileHandle(name)).getFile()).size),
+    );
+    // A map of nothing is this long; what was only zeroed has no data.
+    return sizes[0] > 0 || sizes.slice(1).some((size) => size > emptyMapBytes);
   } catch {
     return false;
   }

@@ -90,7 +90,7 @@ const notices = {
   ],
   changed: () => [
     'The file has changed on this computer.',
-    'It was edited, moved or deleted while it was attached, so the machine gets errors. Eject it, then choose it again.',
+    'It was edited, moved or deleted while it was attached, so the machine gets errors. Eject it and choose it again.',
     'error',
   ],
   'no-room': () => [
