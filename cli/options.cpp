@@ -232,8 +232,7 @@ void CommandLine::collect_given() {
   words_.command = command.get_name();
   for (const CLI::Option* option : command.get_options()) {
     if (option->count() == 0) continue;
-    words_.given.insert(option->get_positional() ? option->get_name()
-                                                 : option->get_name(false, true));
+    words_.given.insert(option->get_name());  // the long one: "--connections" of -c too
   }
 }
 
