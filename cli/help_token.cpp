@@ -36,8 +36,11 @@ those).
 Options:
       --all                revoke every token
       --json               list as JSON
-      --store FILE         the tokens (default: /var/lib/nbdring/tokens), mode
-                           0600, in a folder that others cannot write to
+      --store FILE         the tokens (default: [gateway] tokens of the
+                           configuration file, else /var/lib/nbdring/tokens),
+                           mode 0600, in a folder that others cannot write to
+      --config FILE        the configuration file (default:
+                           /etc/nbdring/nbdring.toml, if it exists)
   -v, --verbose            say more on standard error
       --log-format FORMAT  text or json (default: text)
 

@@ -29,7 +29,8 @@ class CommandLine {
     add_proxy();
     add_token();
     command("doctor");
-    for (const char* name : {"attach", "detach", "status", "serve", "info", "gateway", "proxy"}) {
+    for (const char* name :
+         {"attach", "detach", "status", "serve", "info", "gateway", "proxy", "token"}) {
       option(*app_.get_subcommand(name), "--config");
     }
   }

@@ -11,6 +11,13 @@
 namespace nbdring {
 namespace {
 
+// Where the gateway looks for it, too.
+std::string path_of_store(const TokenCommand& command, const CommonOptions& common) {
+  if (command.store) return *command.store;
+  Log log = common.log();
+  return config_of(common, log).gateway.tokens.value_or(default_token_store);
+}
+
 int create(const TokenStore& store, const TokenCommand& command) {
   TokenRights rights;
   rights.configuration = command.configuration;
@@ -72,8 +79,8 @@ int revoke(const TokenStore& store, const TokenCommand& command) {
 
 }  // namespace
 
-int run_token(const TokenCommand& command, const CommonOptions&) {
-  const TokenStore store(command.store.value_or(default_token_store));
+int run_token(const TokenCommand& command, const CommonOptions& common) {
+  const TokenStore store(path_of_store(command, common));
   if (command.action == TokenAction::create) return create(store, command);
   if (command.action == TokenAction::revoke) return revoke(store, command);
   return list(store, command);

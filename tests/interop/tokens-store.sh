@@ -97,6 +97,14 @@ stores_that_others_can_change() {
   pass "a store that others can read or change is refused (6), rubbish too (1), none is empty"
 }
 
+the_gateways_configuration_names_the_store() {
+  local other=$work/other/tokens text
+  printf '[gateway]\ntokens = "%s"\n' "$other" >"$work/nbdring.toml"
+  text=$("$NBDRING" token create --config "$work/nbdring.toml")
+  grep -q "^valid ${text%%:*} " "$other" || fail "the token is not in $other"
+  pass "the store is where the gateway's configuration has it"
+}
+
 many_at_once() {
   local children=() i
   for i in {1..24}; do token create >"$work/made.$i" & children+=($!); done
@@ -113,4 +121,5 @@ list_shows_ids_and_days
 revoking
 wrong_usage
 stores_that_others_can_change
+the_gateways_configuration_names_the_store
 many_at_once
