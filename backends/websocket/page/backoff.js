@@ -23,3 +23,27 @@ export class Backoff {
     this.failures = 0;
   }
 }
+
+const offersMax = 5; // within offersTime
+const offersTime = 10_000; // ms
+
+// For a connection that the gateway has sent away because nobody needed it: it may need one the next moment, so it is
+// offered again soon; if that goes on and on, ever more rarely.
+export class Offers {
+  #random;
+  #backoff;
+  #recent = [];
+
+  constructor(random = Math.random) {
+    this.#random = random;
+    this.#backoff = new Backoff(random);
+  }
+
+  next(now) {
+    this.#recent = this.#recent.filter((time) => now - time < offersTime);
+    this.#recent.push(now);
+    if (this.#recent.length > offersMax) return Math.max(1000, this.#backoff.next());
+    this.#backoff.reset();
+    return Math.round(100 + 200 * this.#random());
+  }
+}

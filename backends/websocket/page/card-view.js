@@ -15,7 +15,7 @@ export class CardView {
   constructor(model, actions) {
     this.#model = model;
     this.#actions = actions;
-    this.#figures = new Figures(model.size);
+    this.#figures = new Figures();
     const id = `card-${++cards}`;
     const heading = element('h2', { id, tabindex: '-1' }, model.name);
     this.#parts.heading = heading;
@@ -199,7 +199,7 @@ export class CardView {
     show(this.#parts.save, canSave);
     this.#parts.download.classList.toggle('primary', !canSave);
     const amount = storedBytes > 0 ? `${bytes(storedBytes)} of changes are` : 'Changes of this image are';
-    const how = canSave ? '' : ' This page cannot write into the file itself; a merged copy has everything.';
+    const how = canSave ? '' : ' The file was opened for reading only; a merged copy has everything.';
     setText(this.#parts.changesText, `${amount} kept in this browser until you decide.${how}`);
   }
 

@@ -11,13 +11,12 @@ const shownIn = new Set(['attached', 'reconnecting', 'ejecting']);
 
 export class Figures {
   #values = {};
+  #parts = {}; // that a read-only image does without
   #last = null;
   #graph;
   #map;
-  #size;
 
-  constructor(size) {
-    this.#size = size;
+  constructor() {
     const graph = element('canvas.graph', { role: 'img', 'aria-label': 'Rates of the last minute' });
     const map = element('canvas.map', { role: 'img', 'aria-label': 'Which parts of the image were used' });
     this.#graph = new RateGraph(graph);
@@ -31,10 +30,10 @@ export class Figures {
         'dl',
         {},
         this.#figure('read', 'Reading', 'read'),
-        this.#figure('written', 'Writing', 'written'),
+        (this.#parts.written = this.#figure('written', 'Writing', 'written')),
         this.#figure('latency', 'Answer time'),
         this.#figure('total', 'Read so far'),
-        this.#figure('changed', 'Changed'),
+        (this.#parts.changed = this.#figure('changed', 'Changed')),
         this.#figure('connections', 'Connections'),
       ),
       element(
@@ -52,11 +51,13 @@ export class Figures {
           { 'aria-hidden': 'true' },
           element('span', {}, 'start'),
           element('span.key.read', {}, 'read'),
-          element('span.key.written', {}, 'written'),
+          (this.#parts.key = element('span.key.written', {}, 'written')),
           element('span', {}, 'end of the image'),
         ),
       ),
     );
+    // Canvases do not know of a change of colours.
+    matchMedia('(prefers-color-scheme: dark)').addEventListener('change', () => this.#drawPictures());
   }
 
   #figure(name, label, kind) {
@@ -72,13 +73,17 @@ export class Figures {
     }
     setText(this.#values.connections, String(connections));
     if (figures === this.#last) return;
+    for (const part of Object.values(this.#parts)) show(part, figures.isWritable);
     this.#count(figures);
     this.#last = figures;
-    // A page that is not seen needs no pictures.
-    if (document.visibilityState === 'visible') {
-      this.#graph.draw();
-      this.#map.draw();
-    }
+    this.#drawPictures();
+  }
+
+  #drawPictures() {
+    // A page that is not seen needs none.
+    if (document.visibilityState !== 'visible' || !this.#last) return;
+    this.#graph.draw();
+    this.#map.draw(this.#last.isWritable);
   }
 
   #count(figures) {
@@ -97,7 +102,8 @@ export class Figures {
     const percent = (kind) => Math.round(100 * this.#map.share(kind));
     this.#values.map.setAttribute(
       'aria-label',
-      `About ${percent(region.read)} % of the image was read, ${percent(region.written)} % written`,
+      `About ${percent(region.read)} % of the image was read` +
+        (figures.isWritable ? `, ${percent(region.written)} % written` : ''),
     );
   }
 }

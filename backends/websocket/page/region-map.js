@@ -33,28 +33,14 @@ export class RegionMap {
     return this.#regions.reduce((sum, cell) => sum + (cell & kind ? 1 : 0), 0) / regionCells;
   }
 
-  draw() {
+  // hasWriting: else what was read takes all of the height.
+  draw(hasWriting) {
     const { context, width, height } = prepared(this.#canvas);
     const style = getComputedStyle(this.#canvas);
-    const row = (height - 2) / 2;
-    this.#drawRow(
-      context,
-      region.read,
-      0,
-      row,
-      width,
-      style.getPropertyValue('--read'),
-      style.getPropertyValue('--empty'),
-    );
-    this.#drawRow(
-      context,
-      region.written,
-      row + 2,
-      row,
-      width,
-      style.getPropertyValue('--written'),
-      style.getPropertyValue('--empty'),
-    );
+    const row = hasWriting ? (height - 2) / 2 : height;
+    const colors = (name) => [style.getPropertyValue(name), style.getPropertyValue('--empty')];
+    this.#drawRow(context, region.read, 0, row, width, ...colors('--read'));
+    if (hasWriting) this.#drawRow(context, region.written, row + 2, row, width, ...colors('--written'));
   }
 
   #drawRow(context, kind, top, height, width, color, empty) {

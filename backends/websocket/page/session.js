@@ -10,11 +10,13 @@
 // Eject: only one websocket says 1000. The gateway then ends the session in order, which still may need what is in
 // here (a stop hook reads the device); the others serve until it closes them, or until time is up.
 
-import { Backoff } from './backoff.js';
+import { Backoff, Offers } from './backoff.js';
 import { GatewayError } from './gateway.js';
 
 const closeCode = { eject: 1000, detached: 4000, failed: 4001, outOfStep: 4002, leftOpen: 4003 };
 const ejectWait = 20_000; // ms: the stop hooks of the other side included
+const messengerWait = 6_000; // for a websocket that can say that the image was ejected
+const offeredAgain = 1_500; // a connection that was not needed is open again by then
 const farewellWait = 5_000; // between a client's DISC and the end of its websocket
 const settledAfter = 5_000; // open for this long: a connection that worked
 const starting = 700; // between two questions for the session's state
@@ -27,6 +29,8 @@ export class Session {
   #slots = [];
   #pollTimer = null;
   #ejectTimer = null;
+  #hasSaidEject = false;
+  #awayTimer = null;
   #signIn;
   #grant = null;
   state = 'idle';
@@ -78,10 +82,18 @@ export class Session {
     const open = this.#slots.filter(({ isOpen }) => isOpen);
     this.#enter('ejecting');
     for (const slot of this.#slots) this.#env.clearTimeout(slot.timer);
-    if (open.length === 0) return this.#end('ejected', { kind: this.#grant ? 'ejected-away' : 'ejected' });
+    if (this.#slots.length === 0) return this.#end('ejected');
     // One that waits for work rather than one whose requests would have to be asked again.
-    const messenger = open.find(({ isServing }) => !isServing) ?? open[0];
-    messenger.socket.close(closeCode.eject, 'ejected');
+    if (open.length > 0) return this.#sayEject(open.find(({ isServing }) => !isServing) ?? open[0]);
+    // None is open just now. Without a word the gateway would wait for us for as long as it may.
+    this.#ejectTimer = this.#env.setTimeout(() => this.#end('ejected', { kind: 'ejected-away' }), messengerWait);
+    if (!this.#slots[0].socket) this.#open(this.#slots[0]);
+  }
+
+  #sayEject(slot) {
+    this.#hasSaidEject = true;
+    slot.socket.close(closeCode.eject, 'ejected');
+    this.#env.clearTimeout(this.#ejectTimer);
     this.#ejectTimer = this.#env.setTimeout(() => this.#end('ejected'), ejectWait);
   }
 
@@ -111,6 +123,7 @@ export class Session {
     for (let i = 0; i < this.#socketCount(); i++) {
       const slot = {
         backoff: new Backoff(this.#env.random),
+        offers: new Offers(this.#env.random),
         timer: null,
         farewell: null,
         socket: null,
@@ -138,6 +151,7 @@ export class Session {
     const socket = this.#env.openSocket(url, protocols, {
       open: () => {
         slot.isOpen = true;
+        if (this.state === 'ejecting' && !this.#hasSaidEject) return this.#sayEject(slot);
         openedAt = this.#env.now();
         slot.server = this.#env.serve(socket, {
           ready: () => this.#ready(slot),
@@ -145,7 +159,7 @@ export class Session {
         });
         this.#changed();
       },
-      message: (bytes) => slot.server.receive(bytes),
+      message: (bytes) => slot.server?.receive(bytes),
       close: (code, reason) => {
         slot.server?.close();
         this.#env.clearTimeout(slot.farewell);
@@ -173,19 +187,32 @@ export class Session {
 
   #closed(slot, code, reason, wasGood) {
     if (this.state === 'ended') return;
-    if (this.state === 'ejecting') {
-      if (this.openSockets === 0) this.#end('ejected');
-      return;
-    }
+    if (this.state === 'ejecting') return this.#closedWhileEjecting(slot);
     if (code === closeCode.detached) return this.#end('detached', { words: reason });
     if (code === closeCode.failed) return this.#end('failed', { words: reason.replace(/^failed: */, '') });
-    if (wasGood) slot.backoff.reset();
     const notNeeded = code === 1000 || code === 1005;
-    slot.timer = this.#env.setTimeout(() => this.#open(slot), Math.max(slot.backoff.next(), notNeeded ? 2000 : 0));
-    if (this.openSockets === 0 && this.state === 'attached') this.#enter('reconnecting');
+    if (wasGood) slot.backoff.reset();
+    const delay = notNeeded ? slot.offers.next(this.#env.now()) : slot.backoff.next();
+    slot.timer = this.#env.setTimeout(() => this.#open(slot), delay);
+    if (this.openSockets === 0 && this.state === 'attached') this.#missed(notNeeded ? offeredAgain : 0);
     // Browsers do not tell why a websocket was refused; the gateway does, when it is asked.
     if (this.openSockets === 0 && slot.backoff.failures > 1) this.#pollSoon(0);
     this.#changed();
+  }
+
+  #closedWhileEjecting(slot) {
+    if (this.openSockets > 0) return;
+    if (this.#hasSaidEject) return this.#end('ejected');
+    slot.timer = this.#env.setTimeout(() => this.#open(slot), slot.backoff.next());
+  }
+
+  // No websocket is open. One that was only not needed is back before anybody has to worry.
+  #missed(delay) {
+    this.#env.clearTimeout(this.#awayTimer);
+    if (delay === 0) return this.#enter('reconnecting');
+    this.#awayTimer = this.#env.setTimeout(() => {
+      if (this.openSockets === 0 && this.state === 'attached') this.#enter('reconnecting');
+    }, delay);
   }
 
   // ---- what the gateway says of the session
@@ -233,6 +260,7 @@ export class Session {
     this.state = 'ended';
     this.#env.clearTimeout(this.#pollTimer);
     this.#env.clearTimeout(this.#ejectTimer);
+    this.#env.clearTimeout(this.#awayTimer);
     for (const slot of this.#slots) {
       this.#env.clearTimeout(slot.timer);
       this.#env.clearTimeout(slot.farewell);

@@ -135,7 +135,14 @@ async function tellChanges() {
 function tellFigures() {
   if (!metrics || !session || session.state === 'ended') return;
   const changedBytes = store instanceof Overlay ? store.changedBytes : 0;
-  const figures = { ...metrics.snapshot(), changedBytes, connections: session.openSockets, at: performance.now() };
+  const isWritable = store !== null && !store.readOnly;
+  const figures = {
+    ...metrics.snapshot(),
+    changedBytes,
+    isWritable,
+    connections: session.openSockets,
+    at: performance.now(),
+  };
   postMessage({ type: 'figures', figures });
 }
 

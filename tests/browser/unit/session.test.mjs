@@ -236,14 +236,43 @@ test('4000 and 4001 are final; what the gateway says is passed on', async () => 
   }
 });
 
-test('1000 from the gateway means not needed now: it is offered again, without haste', async () => {
+test('1000 from the gateway means not needed now: offered again soon, more rarely if that goes on', async () => {
   const here = await attached();
-  here.open()[2].end(1000);
+  here.told.length = 0;
+  for (const socket of here.open()) socket.end(1000);
+  await here.clock.pass(300);
+  assert.equal(here.open().length, 3);
+  assert.ok(
+    here.told.every(({ state }) => state === 'attached'),
+    'it was no loss',
+  );
   const before = here.sockets.length;
-  await here.clock.pass(1900);
-  assert.equal(here.sockets.length, before);
-  await here.clock.pass(200);
-  assert.equal(here.sockets.length, before + 1);
+  for (let time = 0; time < 60_000; time += 100) {
+    for (const socket of here.open()) socket.end(1000);
+    await here.clock.pass(100);
+  }
+  assert.ok(here.sockets.length - before < 120, `${here.sockets.length - before} offers in a minute`);
+});
+
+test('1000 for all, and none comes back: then it is a loss', async () => {
+  const here = await attached();
+  here.isReachable = false;
+  for (const socket of here.open()) socket.end(1000);
+  assert.equal(here.session.state, 'attached');
+  await here.clock.pass(2000);
+  assert.equal(here.session.state, 'reconnecting');
+});
+
+test('eject in a moment without websockets: the next one that opens says it', async () => {
+  const here = await attached();
+  for (const socket of here.open()) socket.end(1000);
+  here.session.eject();
+  await here.clock.pass(10);
+  assert.equal(here.session.state, 'ejecting');
+  const [messenger] = here.open();
+  assert.deepEqual(messenger.closedWith, [1000, 'ejected']);
+  messenger.end(1000);
+  assert.deepEqual([here.session.state, here.last().kind], ['ended', 'ejected']);
 });
 
 test('eject: one websocket says 1000, the others serve until the gateway closes them', async () => {
@@ -278,6 +307,8 @@ test('eject while out of reach says that the machine goes on waiting', async () 
   here.isReachable = false;
   for (const socket of here.open()) socket.end(1006);
   here.session.eject();
+  assert.equal(here.session.state, 'ejecting');
+  await here.clock.pass(7_000);
   assert.deepEqual([here.session.state, here.last().kind], ['ended', 'ejected-away']);
 });
 
