@@ -25,7 +25,7 @@ export class Backoff {
 }
 
 const offersMax = 5; // within offersTime
-const offersTime = 10_000; // ms
+const offersTime = 30_000; // ms
 
 // For a connection that the gateway has sent away because nobody needed it: it may need one the next moment, so it is
 // offered again soon; if that goes on and on, ever more rarely.
