@@ -2,7 +2,7 @@
 // stop(), onlog. One websocket, read-only, no worker and no reconnect, as there; the protocol is the whole one of
 // this page.
 //
-//   import { NBDServer } from 'https://gateway/nbdjs.js';
+//   import { NBDServer } from './nbdjs.js';
 //   const server = NBDServer('wss://gateway/vm/0/0/', file);
 //   server.start();
 

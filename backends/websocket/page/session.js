@@ -19,6 +19,7 @@ const messengerWait = 6_000; // for a websocket that can say that the image was 
 const offeredAgain = 1_500; // a connection that was not needed is open again by then
 const farewellWait = 5_000; // between a client's DISC and the end of its websocket
 const settledAfter = 5_000; // open for this long: a connection that worked
+const unknownMax = 20;
 const starting = 700; // between two questions for the session's state
 const serving = 5_000;
 
@@ -31,6 +32,7 @@ export class Session {
   #ejectTimer = null;
   #hasSaidEject = false;
   #awayTimer = null;
+  #unknown = 0; // answers that the session is unknown, before anything was attached
   #signIn;
   #grant = null;
   state = 'idle';
@@ -231,7 +233,7 @@ export class Session {
       session = undefined; // out of reach: the websockets' back-off goes on
     }
     if (this.#isOver()) return;
-    if (session === null) return this.#end('lost');
+    if (session === null && this.#isLost()) return this.#end('lost');
     if (session?.state === 'ended')
       return this.#end(session.error ? 'failed' : 'detached', { words: session.error ?? '' });
     if (session) {
@@ -243,6 +245,12 @@ export class Session {
       this.#changed();
     }
     this.#pollSoon(session?.state === 'serving' ? serving : starting);
+  }
+
+  // The gateway does not know the session. It does not yet either before the first websocket has come to it.
+  #isLost() {
+    if (this.openSockets > 0) return false;
+    return this.state !== 'connecting' || ++this.#unknown > unknownMax;
   }
 
   #isOver() {

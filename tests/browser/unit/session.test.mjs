@@ -95,6 +95,7 @@ function world() {
     tell: (state) => here.told.push(state),
     tellGrant: (one) => here.grants.push(one),
   });
+  here.env = env;
   here.open = () => here.sockets.filter(({ isOver }) => !isOver);
   here.last = () => here.told[here.told.length - 1];
   return here;
@@ -219,6 +220,20 @@ test('the gateway knows the session no more: the end, instead of trying for ever
   assert.deepEqual([here.session.state, here.last().kind], ['ended', 'lost']);
   await here.clock.pass(60_000);
   assert.ok(here.sockets.every(({ isOver, closedWith }) => isOver || closedWith));
+});
+
+test('a session that the gateway does not know yet: websockets may be slow, but not for ever', async () => {
+  const here = world();
+  here.isReachable = true;
+  here.standing = null;
+  const { openSocket } = here.env;
+  here.env.openSocket = (url, protocols, handlers) => openSocket(url, protocols, { ...handlers, open() {} });
+  here.session.attach('', 'a:b');
+  await here.clock.pass(5_000);
+  assert.equal(here.session.state, 'connecting');
+  for (const socket of here.open()) socket.handlers.close(1006, '');
+  await here.clock.pass(30_000);
+  assert.deepEqual([here.session.state, here.last().kind], ['ended', 'lost']);
 });
 
 test('4000 and 4001 are final; what the gateway says is passed on', async () => {
