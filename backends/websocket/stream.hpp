@@ -81,9 +81,9 @@ class WebsocketStream final : public Stream {
   /// Pings at once: a peer that gives no sign of life within that time is dead.
   void probe(Clock::duration within) noexcept;
 
-  /// Says close and waits for the peer's, discarding what comes before it, until the deadline; then
-  /// shuts the lower stream down. For who has time to be polite; nobody receives or sends
-  /// meanwhile.
+  /// Says close and waits for the peer's, discarding what comes before it, until the deadline and
+  /// at most for close_within; then shuts the lower stream down. For who has time to be polite;
+  /// nobody receives or sends meanwhile.
   Task<void> close(Clock::time_point deadline);
 
   /// Since it has ended. Any thread.

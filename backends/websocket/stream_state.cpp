@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <utility>
 
 #include "client/runtime/error.hpp"
 
@@ -156,23 +157,36 @@ void WebsocketStream::State::tick() noexcept {
 }
 
 void WebsocketStream::State::watch_peer(Clock::time_point now) noexcept {
-  // Where there is no room the peer cannot be heard: that it is not received from is not its fault.
-  const bool is_heard = is_awaited_ || receiver_.look();
-  note_end();
-  if (has_ended_) return;
-  const std::uint64_t signs = receiver_.received() + sender_.drained();
-  if (signs != signs_seen_ || !is_heard) {
-    signs_seen_ = signs;
-    quiet_since_ = now;
-    probe_until_.reset();
+  note_signs(now);
+  // Who was woken by readable() may not have come yet: before the peer is called dead, we look.
+  if (!is_awaited_ || is_overdue(now)) {
+    const bool has_room = receiver_.look();
+    note_end();
+    if (has_ended_) return;
+    note_signs(now);
+    // Without room the peer cannot be heard: that nobody receives from it is not its fault.
+    if (!has_room) heard_at(now);
   }
-  const bool has_failed_probe = probe_until_ && now >= *probe_until_;
-  if (has_failed_probe || now - quiet_since_ >= options_.dead_after) {
+  if (is_overdue(now)) {
     die("no sign of life");
   } else if (now - std::max(quiet_since_, pinged_at_) >= options_.ping_interval) {
     sender_.ping();
     pinged_at_ = now;
   }
+}
+
+void WebsocketStream::State::note_signs(Clock::time_point now) noexcept {
+  const std::uint64_t signs = receiver_.received() + sender_.drained();
+  if (std::exchange(signs_seen_, signs) != signs) heard_at(now);
+}
+
+void WebsocketStream::State::heard_at(Clock::time_point now) noexcept {
+  quiet_since_ = now;
+  probe_until_.reset();
+}
+
+bool WebsocketStream::State::is_overdue(Clock::time_point now) const noexcept {
+  return now - quiet_since_ >= options_.dead_after || (probe_until_ && now >= *probe_until_);
 }
 
 void WebsocketStream::State::die(std::string_view why) noexcept {

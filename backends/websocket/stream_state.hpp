@@ -5,7 +5,7 @@
 //
 // The clock. One timer ticks a few times in a ping's interval and compares counters, so the data
 // path never asks for the time. A tick takes in what has arrived, unless somebody waits for just
-// that; its bytes would be taken from under a wait that nothing would end then.
+// that: its bytes would be taken from under a wait that only the next ones would end.
 //
 // The end is noted once, by whoever sees it first; the atomic flag is what lets another thread read
 // what was noted. Words about the end are the only memory that is allocated after the constructor.
@@ -66,6 +66,9 @@ class WebsocketStream::State final : private websocket::ControlFrames {
 
   void tick() noexcept;
   void watch_peer(Clock::time_point now) noexcept;
+  void note_signs(Clock::time_point now) noexcept;
+  void heard_at(Clock::time_point now) noexcept;
+  bool is_overdue(Clock::time_point now) const noexcept;
   void arm(Clock::time_point now) noexcept;
   void limit_closing(Clock::time_point deadline) noexcept;
 

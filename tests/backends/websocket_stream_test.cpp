@@ -279,6 +279,22 @@ TEST(WebsocketStream, APeerThatNobodyReceivesFromIsNotBlamedForSilence) {
   EXPECT_TRUE(matches_pattern(std::span(got).subspan(100'000), 6, 0));
 }
 
+// A lane whose slots are all in use waits for one between readable() and receive().
+TEST(WebsocketStream, NorIsOneWhoseReceiverWokeUpAndDidNotCome) {
+  WebsocketEnd end(WebsocketRole::server, quick());
+  end.say(2, "request");
+  bool woke = false;
+  end.loop.run(note_readable(end.loop, *end.stream, woke));
+  for (int i = 0; i < 30; ++i) {
+    run_for(end.loop, milliseconds(10));
+    for (const WireFrame& frame : end.heard()) {
+      if (frame.opcode == 9) end.say(10);
+    }
+  }
+  EXPECT_FALSE(end.stream->ending());
+  EXPECT_EQ(end.receive_text(), "request");
+}
+
 TEST(WebsocketStream, AProbeTellsTheDeadFromTheQuiet) {
   for (const bool answers : {true, false}) {
     WebsocketEnd end;  // its own pings are far away
