@@ -65,7 +65,7 @@ Task<Looked> Dialer::look(Loop& loop, Goal goal) const {
   ClientHandshake handshake(wish(goal));
   co_await shake_hands(loop, dialled, handshake);
   dialled.stream().shut_down();
-  Looked looked{handshake.exports(), handshake.transmission(), handshake.is_encrypted(),
+  Looked looked{handshake.exports(), handshake.transmission(), !dialled.tls_report.version.empty(),
                 dialled.tls_report};
   co_return std::move(looked);
 }
@@ -74,6 +74,7 @@ Task<Looked> Dialer::look(Loop& loop, Goal goal) const {
 Task<void> Dialer::shake_hands(Loop& loop, Dialled& dialled, ClientHandshake& handshake) const {
   const auto connected_by = Clock::now() + endpoint_->connect_time();
   dialled.socket = co_await endpoint_->connect(loop, connected_by);
+  if (const auto below = endpoint_->tls()) dialled.tls_report = *below;
   const bool lists = handshake.goal() == Goal::list;
   const auto patience = options_.handshake_deadline * (lists ? list_patience : 1);
   StreamDeadline deadline(loop, patience, *dialled.socket);
@@ -96,7 +97,9 @@ Task<void> Dialer::shake_hands(Loop& loop, Dialled& dialled, ClientHandshake& ha
   if (has_ended) handshake.stream_ended();
   if (handshake.state() == ClientHandshake::State::failed) {
     const std::string why = has_ended && dialled.tls ? dialled.tls->why_ended() : "";
+    const std::string below = has_ended ? endpoint_->why_ended(*dialled.socket) : "";
     dialled.stream().shut_down();
+    if (!below.empty()) throw Failure(FailureKind::unreachable, opening_failed(below));
     // TLS that ends here is a certificate that was refused (TlsStream::why_ended()).
     if (!why.empty()) throw Failure(FailureKind::refused, opening_failed(why));
     throw Failure(handshake.failure_kind(), opening_failed(handshake.reason()));

@@ -30,7 +30,7 @@ struct Dialled {
   Export about;
   TransmissionOptions transmission;
   std::uint32_t base_allocation_context = 0;
-  TlsReport tls_report;
+  TlsReport tls_report;  // of NBD's TLS, or of what the endpoint has below it; empty: none
 
   Stream& stream() { return tls ? *tls : *socket; }
 };

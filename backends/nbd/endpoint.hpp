@@ -3,6 +3,7 @@
 // that we start ourselves (interface.md, "Backends"). Each ends in a connected stream.
 
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "client/protocol/backend_spec.hpp"
@@ -11,6 +12,7 @@
 #include "client/runtime/task.hpp"
 #include "client/runtime/timer.hpp"
 #include "client/transport/stream.hpp"
+#include "client/transport/tls.hpp"
 
 namespace nbdring {
 
@@ -34,6 +36,11 @@ class Endpoint {
   virtual bool reaches_one_server() const = 0;
   /// False where others can read and change what is sent: worth a warning without TLS.
   virtual bool is_private() const = 0;
+  /// TLS that the way itself has, below NBD's, as the last connection came by it. Nothing: none.
+  virtual std::optional<TlsReport> tls() const { return std::nullopt; }
+  /// Why a stream of connect() has ended, where the way knows more than that it has: one clause
+  /// that begins with who did it. Empty: nothing to say.
+  virtual std::string why_ended(const Stream&) const { return ""; }
   /// For messages: "host:10809", "the socket /run/x", "the command socat …".
   virtual const std::string& text() const = 0;
 };

@@ -1,6 +1,7 @@
 #include "backends/websocket/endpoint.hpp"
 
 #include <array>
+#include <mutex>
 #include <utility>
 
 #include "backends/nbd/endpoint_kinds.hpp"
@@ -10,12 +11,14 @@
 #include "backends/websocket/stream.hpp"
 #include "backends/websocket/tls_socket.hpp"
 #include "backends/websocket/upgrade.hpp"
+#include "client/protocol/handshake_text.hpp"
 #include "client/transport/send_all.hpp"
 
 namespace nbdring {
 namespace {
 
 constexpr std::size_t receive_bytes = 16 * 1024;
+constexpr std::size_t reason_max = 123;  // bytes: a close frame has no more
 
 /// The answer to an upgrade's request, and what came behind it.
 struct Answered {
@@ -66,6 +69,18 @@ Task<Answered> ask(Loop& loop, Stream& stream, const std::string& request) {
   }
 }
 
+// A server that says goodbye without a word, or is just gone, has not said why.
+std::string ending_text(const std::optional<WebsocketStream::Ending>& ending) {
+  constexpr std::uint16_t normal_closure = 1000;
+  constexpr std::uint16_t no_code = 1005;
+  if (!ending || ending->code == normal_closure || ending->code == no_code) return "";
+  const std::string reason = printable(ending->reason, reason_max);
+  if (!ending->by_peer) return "the server broke the websocket's protocol: " + reason;
+  if (!ending->was_clean) return "";
+  return "the server closed the websocket with code " + std::to_string(ending->code) +
+         (reason.empty() ? "" : ": '" + reason + "'");
+}
+
 class WebsocketEndpoint final : public Endpoint {
  public:
   WebsocketEndpoint(const Uri& uri, const TlsSettings& tls, Log& log)
@@ -104,6 +119,13 @@ class WebsocketEndpoint final : public Endpoint {
   std::chrono::milliseconds connect_time() const override { return std::chrono::seconds(15); }
   bool reaches_one_server() const override { return true; }
   bool is_private() const override { return credentials_ != nullptr || below_->is_private(); }
+  std::optional<TlsReport> tls() const override {
+    const std::lock_guard lock(mutex_);
+    return tls_;
+  }
+  std::string why_ended(const Stream& stream) const override {
+    return ending_text(dynamic_cast<const WebsocketStream&>(stream).ending());
+  }
   const std::string& text() const override { return target_.text; }
 
  private:
@@ -166,6 +188,8 @@ class WebsocketEndpoint final : public Endpoint {
       refused = {FailureKind::unreachable, "the server did not finish the TLS handshake in time"};
     }
     if (!refused.why.empty()) fail(refused);
+    const std::lock_guard lock(mutex_);
+    tls_ = tls.report();
   }
 
   // TLS that ends here is a certificate that was refused (TlsStream::why_ended()).
@@ -198,6 +222,8 @@ class WebsocketEndpoint final : public Endpoint {
   const std::unique_ptr<Endpoint> below_;
   std::unique_ptr<TlsCredentials> credentials_;   // null: ws
   std::unique_ptr<ClientCredential> credential_;  // null: nothing is shown
+  mutable std::mutex mutex_;
+  std::optional<TlsReport> tls_;  // of the last connection
 };
 
 }  // namespace
