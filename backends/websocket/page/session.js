@@ -15,6 +15,7 @@ import { GatewayError } from './gateway.js';
 
 const closeCode = { eject: 1000, detached: 4000, failed: 4001, outOfStep: 4002, leftOpen: 4003 };
 const ejectWait = 20_000; // ms: the stop hooks of the other side included
+const heedWait = 1_200; // for the gateway to begin with the end of the session
 const messengerWait = 6_000; // for a websocket that can say that the image was ejected
 const offeredAgain = 1_500; // a connection that was not needed is open again by then
 const farewellWait = 5_000; // between a client's DISC and the end of its websocket
@@ -97,6 +98,17 @@ export class Session {
     slot.socket.close(closeCode.eject, 'ejected');
     this.#env.clearTimeout(this.#ejectTimer);
     this.#ejectTimer = this.#env.setTimeout(() => this.#end('ejected'), ejectWait);
+    this.#watchEject(this.#env.now());
+  }
+
+  // A gateway that ends the session needs us a while longer. One that goes on serving waits for all to be closed.
+  async #watchEject(since) {
+    await new Promise((resolve) => this.#env.setTimeout(resolve, starting));
+    const session = await this.#gateway.session(this.#grant.session).catch(() => undefined);
+    if (this.state !== 'ejecting') return;
+    const goesOn = session?.state === 'serving' && this.#env.now() - since > heedWait;
+    if (session === null || session?.state === 'ended' || goesOn) return this.#end('ejected');
+    this.#watchEject(since);
   }
 
   // The network is back: what waits for its turn need not.

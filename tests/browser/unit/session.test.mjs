@@ -306,9 +306,25 @@ test('eject: one websocket says 1000, the others serve until the gateway closes 
   assert.equal(here.sockets.length, before);
 });
 
+test('eject: a gateway that begins with the end is waited for, one that goes on serving is not', async () => {
+  for (const [state, isOver] of [
+    ['ending', false],
+    ['serving', true],
+    ['ended', true],
+  ]) {
+    const here = await attached();
+    here.session.eject();
+    here.standing = { state };
+    await here.clock.pass(5_000);
+    assert.equal(here.session.state === 'ended', isOver, state);
+    if (isOver) assert.ok(here.open().every(({ closedWith }) => closedWith[0] === 1000));
+  }
+});
+
 test('eject: a gateway that does not answer is not waited for for ever', async () => {
   const here = await attached();
   here.session.eject();
+  here.isReachable = false;
   await here.clock.pass(19_000);
   assert.equal(here.session.state, 'ejecting');
   await here.clock.pass(2_000);
