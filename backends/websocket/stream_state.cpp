@@ -19,8 +19,8 @@ WebsocketStream::State::State(Loop& loop, std::unique_ptr<Stream> lower, Websock
       lower_(std::move(lower)),
       receiver_(*lower_, role, early, *this),
       sender_(*lower_, role),
-      quiet_since_(Clock::now()) {
-  arm(quiet_since_);
+      looked_at_(Clock::now()) {
+  arm(looked_at_);
 }
 
 // Bytes that nobody has read make the kernel answer the close with a reset, which may overtake our
@@ -165,28 +165,30 @@ void WebsocketStream::State::watch_peer(Clock::time_point now) noexcept {
     if (has_ended_) return;
     note_signs(now);
     // Without room the peer cannot be heard: that nobody receives from it is not its fault.
-    if (!has_room) heard_at(now);
+    if (!has_room) heard();
   }
   if (is_overdue(now)) {
     die("no sign of life");
-  } else if (now - std::max(quiet_since_, pinged_at_) >= options_.ping_interval) {
+  } else if (quiet_ - quiet_at_ping_ >= options_.ping_interval) {
     sender_.ping();
-    pinged_at_ = now;
+    quiet_at_ping_ = quiet_;
   }
 }
 
 void WebsocketStream::State::note_signs(Clock::time_point now) noexcept {
+  // We may have been stopped, or the machine overloaded: such a time proves nothing about the peer.
+  quiet_ += std::min(now - std::exchange(looked_at_, now), 2 * tick_interval());
   const std::uint64_t signs = receiver_.received() + sender_.drained();
-  if (std::exchange(signs_seen_, signs) != signs) heard_at(now);
+  if (std::exchange(signs_seen_, signs) != signs) heard();
 }
 
-void WebsocketStream::State::heard_at(Clock::time_point now) noexcept {
-  quiet_since_ = now;
+void WebsocketStream::State::heard() noexcept {
+  quiet_ = quiet_at_ping_ = Clock::duration::zero();
   probe_until_.reset();
 }
 
 bool WebsocketStream::State::is_overdue(Clock::time_point now) const noexcept {
-  return now - quiet_since_ >= options_.dead_after || (probe_until_ && now >= *probe_until_);
+  return quiet_ >= options_.dead_after || (probe_until_ && now >= *probe_until_);
 }
 
 void WebsocketStream::State::die(std::string_view why) noexcept {
@@ -195,10 +197,14 @@ void WebsocketStream::State::die(std::string_view why) noexcept {
   lower_->shut_down();
 }
 
-void WebsocketStream::State::arm(Clock::time_point now) noexcept {
+Clock::duration WebsocketStream::State::tick_interval() const noexcept {
   using std::chrono::milliseconds;
-  const auto interval = std::min(options_.ping_interval, options_.dead_after) / 4;
-  Clock::time_point when = now + std::clamp(interval, milliseconds(5), milliseconds(5000));
+  const milliseconds quarter = std::min(options_.ping_interval, options_.dead_after) / 4;
+  return std::clamp(quarter, milliseconds(5), milliseconds(5000));
+}
+
+void WebsocketStream::State::arm(Clock::time_point now) noexcept {
+  Clock::time_point when = now + tick_interval();
   if (probe_until_) when = std::min(when, *probe_until_);
   if (close_until_) when = std::min(when, *close_until_);
   if (has_ended_ && !close_until_) {
@@ -215,7 +221,7 @@ void WebsocketStream::State::probe(Clock::duration within) noexcept {
   if (has_ended_) return;
   probe_until_ = now + within;
   sender_.ping();
-  pinged_at_ = now;
+  quiet_at_ping_ = quiet_;
   sender_.push_out();
   arm(now);
 }
@@ -234,8 +240,9 @@ void WebsocketStream::State::move_to(Loop& loop) noexcept {
   ENSURE(!timer_ || loop_ == &loop);
   loop_ = &loop;
   lower_->move_to(loop);
-  quiet_since_ = Clock::now();
-  arm(quiet_since_);
+  looked_at_ = Clock::now();
+  heard();
+  arm(looked_at_);
 }
 
 // ---- Our own end

@@ -67,8 +67,9 @@ class WebsocketStream::State final : private websocket::ControlFrames {
   void tick() noexcept;
   void watch_peer(Clock::time_point now) noexcept;
   void note_signs(Clock::time_point now) noexcept;
-  void heard_at(Clock::time_point now) noexcept;
+  void heard() noexcept;
   bool is_overdue(Clock::time_point now) const noexcept;
+  Clock::duration tick_interval() const noexcept;
   void arm(Clock::time_point now) noexcept;
   void limit_closing(Clock::time_point deadline) noexcept;
 
@@ -82,10 +83,11 @@ class WebsocketStream::State final : private websocket::ControlFrames {
   Watch watch_;
 
   std::optional<Tick> timer_;
-  bool is_awaited_ = false;        // readable() was called, and receive() not since
-  std::uint64_t signs_seen_ = 0;   // of life, by the last tick
-  Clock::time_point quiet_since_;  // the last tick that saw one
-  Clock::time_point pinged_at_{};
+  bool is_awaited_ = false;          // readable() was called, and receive() not since
+  std::uint64_t signs_seen_ = 0;     // of life
+  Clock::time_point looked_at_;      // when they were last compared
+  Clock::duration quiet_{};          // without one
+  Clock::duration quiet_at_ping_{};  // by the last ping
   std::optional<Clock::time_point> probe_until_;
   std::optional<Clock::time_point> close_until_;  // the peer's answer, or our owner's
   Clock::time_point second_began_{};              // that control frames are counted in

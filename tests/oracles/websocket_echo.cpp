@@ -50,7 +50,7 @@ int echo(WebsocketRole role, const std::string& path) {
   Loop loop;
   WebsocketOptions options;
   options.ping_interval = std::chrono::milliseconds(200);
-  options.dead_after = std::chrono::milliseconds(1000);
+  options.dead_after = std::chrono::milliseconds(3000);
   WebsocketStream stream(loop, std::make_unique<SocketStream>(loop, connect_to(path)), role, {},
                          options);
   ssize_t result = 0;

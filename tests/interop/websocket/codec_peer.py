@@ -187,7 +187,7 @@ def main():
             echoes(role, seed)
         print(f'ok: as a {role}, 3 conversations of 60 messages came back whole, pings answered, closed cleanly')
         silent_peer(role)
-        print(f'ok: as a {role}, a silent peer is dead after a second')
+        print(f'ok: as a {role}, a silent peer is dead after three seconds')
         for what, data in breaches(role):
             breach(role, what, data, python_says(role, data))
             count += 1
