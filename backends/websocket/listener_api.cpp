@@ -36,7 +36,7 @@ Task<HttpAnswer> ListenerConnection::answer_api() {
 }
 
 Task<HttpAnswer> ListenerConnection::answer_login() {
-  Credentials credentials = credentials_of(request_);
+  const Credentials credentials = credentials_of(request_);
   std::string name(request_.target.parameter("configuration").value_or(""));
   auto granted = co_await authenticate(std::move(name), credentials);
   if (const auto* error = std::get_if<HttpError>(&granted)) {
@@ -46,7 +46,7 @@ Task<HttpAnswer> ListenerConnection::answer_login() {
   const Grant& grant = std::get<Grant>(granted);
   auto described = context_.host.describe(grant);
   if (const auto* error = std::get_if<HttpError>(&described)) {
-    end_if_new(grant, credentials);
+    end_fresh_session();
     HttpAnswer refused = answer_error(*error);
     co_return std::move(refused);
   }
@@ -99,7 +99,10 @@ Task<ListenerConnection::Granted> ListenerConnection::authenticate(std::string c
 
 ListenerConnection::Granted ListenerConnection::judge(const Presented& presented,
                                                       const Verdict& verdict) {
-  if (const auto* grant = std::get_if<Grant>(&verdict)) return *grant;
+  if (const auto* grant = std::get_if<Grant>(&verdict)) {
+    if (grant->session_key != presented.session) fresh_session_ = grant->session_key;
+    return *grant;
+  }
   const bool has_credential = presented.has_credential();
   context_.log.refused("access denied", address_.text,
                        has_credential ? "the credential is worth nothing here" : "no credential");
@@ -107,12 +110,13 @@ ListenerConnection::Granted ListenerConnection::judge(const Presented& presented
   return HttpError{401, "access denied", {{"WWW-Authenticate", "Bearer"}}};
 }
 
-// Whoever is turned away after his token was used has not used it: a session that ends before it is
-// confirmed makes it good again.
-void ListenerConnection::end_if_new(const Grant& grant, const Credentials& credentials) {
-  if (grant.session_key.empty() || grant.session_key == credentials.session) return;
-  context_.offload->start(
-      [&sessions = context_.sessions, key = grant.session_key] { sessions.end(key); });
+// Whoever is turned away after his token was used, or does not get the answer with its successor,
+// has not used it: a session that ends before it is confirmed makes it good again.
+void ListenerConnection::end_fresh_session() {
+  if (fresh_session_.empty()) return;
+  context_.offload->start([&sessions = context_.sessions, key = std::exchange(fresh_session_, {})] {
+    sessions.end(key);
+  });
 }
 
 }  // namespace nbdring

@@ -121,7 +121,8 @@ Task<void> ListenerConnection::serve_request() {
   const bool head_only = request_.method == "HEAD";
   if (request_.target.path.starts_with("/api/")) {
     HttpAnswer answer = co_await answer_api();
-    co_await send_answer(std::move(answer), head_only);
+    const bool was_sent = co_await send_answer(std::move(answer), head_only);
+    if (!was_sent) end_fresh_session();
   } else {
     HttpAnswer answer = answer_static();
     co_await send_answer(std::move(answer), head_only);
@@ -141,7 +142,7 @@ HttpAnswer ListenerConnection::answer_static() const {
   return answer_file(*file, request_);
 }
 
-Task<void> ListenerConnection::send_answer(HttpAnswer answer, bool head_only) {
+Task<bool> ListenerConnection::send_answer(HttpAnswer answer, bool head_only) {
   const std::string text = format_answer(answer, head_only);
   const StreamDeadline deadline(context_.loop, context_.options.answer_time, *stream_);
   const bool was_sent = co_await send_all(context_.loop, *stream_, std::as_bytes(std::span(text)));
@@ -149,6 +150,7 @@ Task<void> ListenerConnection::send_answer(HttpAnswer answer, bool head_only) {
     co_await linger();
   }
   stream_->shut_down();
+  co_return was_sent;
 }
 
 // A socket that is closed while something is still unread resets the connection, and the peer never

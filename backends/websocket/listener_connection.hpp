@@ -51,7 +51,7 @@ class ListenerConnection {
   Task<bool> start_tls();
   Task<Head> read_head();
   bool may_be_complete() const;
-  Task<void> send_answer(HttpAnswer answer, bool head_only);
+  Task<bool> send_answer(HttpAnswer answer, bool head_only);
   Task<void> linger();
   Task<void> serve_request();
   HttpAnswer answer_static() const;
@@ -62,7 +62,7 @@ class ListenerConnection {
   HttpAnswer answer_session() const;
   Task<Granted> authenticate(std::string configuration, Credentials credentials);
   Granted judge(const Presented& presented, const Verdict& verdict);
-  void end_if_new(const Grant& grant, const Credentials& credentials);
+  void end_fresh_session();
 
   // listener_websocket.cpp
   Task<void> serve_websocket();
@@ -84,6 +84,7 @@ class ListenerConnection {
   std::size_t head_used_ = 0;
   HttpRequest request_;
   HttpError refusal_;
+  std::string fresh_session_;  // the key of the session that began with this request, if one did
   bool is_websocket_ = false;
 };
 

@@ -85,7 +85,7 @@ Task<std::optional<HttpError>> ListenerConnection::let_in(const UpgradeOk& upgra
     refusal = HttpError{409, "the session is over"};
   }
   if (refusal) {
-    end_if_new(grant, credentials);
+    end_fresh_session();
   } else {
     co_await hand_over(upgrade, credentials.protocol, grant, peers);
   }
@@ -114,7 +114,10 @@ Task<void> ListenerConnection::hand_over(const UpgradeOk& upgrade, const std::st
     const StreamDeadline deadline(context_.loop, context_.options.answer_time, *stream_);
     const bool was_sent =
         co_await send_all(context_.loop, *stream_, std::as_bytes(std::span(response)));
-    if (!was_sent) co_return;
+    if (!was_sent) {
+      end_fresh_session();
+      co_return;
+    }
   }
   const auto early = std::span(head_).first(head_used_).subspan(request_.head_bytes);
   auto websocket = std::make_unique<WebsocketStream>(

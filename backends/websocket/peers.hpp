@@ -69,6 +69,8 @@ struct PeersOptions {
   std::chrono::milliseconds answer_time{3'000};
   /// How long a lane waits for a further connection while the peer has others here.
   std::chrono::milliseconds further_time{5'000};
+  /// The same while it has all here that it said it keeps: a server that has no more to give.
+  std::chrono::milliseconds full_time{500};
   /// How long a lane waits while there is no peer, before it asks again.
   std::chrono::milliseconds away_time{60'000};
 };
@@ -121,7 +123,7 @@ class Peers : public std::enable_shared_from_this<Peers> {
   // --- a lane's loop ---
 
   /// The next connection. Throws Failure (unreachable) at the deadline, after close(), and after
-  /// further_time while the peer has others here.
+  /// further_time or full_time while the peer has others here.
   Task<std::unique_ptr<PeerStream>> take(Loop& loop, Clock::time_point deadline);
 
   // --- the session; any thread ---
@@ -144,6 +146,7 @@ class Peers : public std::enable_shared_from_this<Peers> {
   // Each takes the lock.
   bool enter(Arrival& arrival);
   void leave(Arrival& arrival);
+  Clock::time_point until(Clock::time_point deadline) const;
   void begin_wait(Wait& wait);
   bool begin_vacancy(Wait& wait);
   void begin_use(PeerStream& stream);

@@ -112,8 +112,7 @@ bool Peers::begin_vacancy(Wait& wait) {
 Task<std::unique_ptr<PeerStream>> Peers::take(Loop& loop, Clock::time_point deadline) {
   const std::shared_ptr<Peers> self = shared_from_this();
   const bool has_others = standing().connections > 0;
-  const auto further = Clock::now() + options_.further_time;
-  Wait wait(*this, loop, has_others ? std::min(deadline, further) : deadline);
+  Wait wait(*this, loop, until(deadline));
   begin_wait(wait);
   co_await wait.over();
   if (!wait.stream_) {
@@ -123,6 +122,13 @@ Task<std::unique_ptr<PeerStream>> Peers::take(Loop& loop, Clock::time_point dead
   auto stream = std::make_unique<PeerStream>(self, loop, std::move(wait.stream_),
                                              std::move(wait.info_), std::move(wait.early_));
   co_return std::move(stream);
+}
+
+Clock::time_point Peers::until(Clock::time_point deadline) const {
+  const std::lock_guard guard(lock_);
+  if (standing_.connections == 0) return deadline;
+  const bool is_full = standing_.connections >= connections_ && newest_free() == nullptr;
+  return std::min(deadline, Clock::now() + (is_full ? options_.full_time : options_.further_time));
 }
 
 void Peers::begin_wait(Wait& wait) {

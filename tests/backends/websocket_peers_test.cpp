@@ -35,6 +35,7 @@ PeersOptions impatient() {
   PeersOptions options;
   options.answer_time = milliseconds(300);
   options.further_time = milliseconds(200);
+  options.full_time = milliseconds(100);
   options.away_time = milliseconds(20'000);
   return options;
 }
@@ -309,6 +310,21 @@ TEST_F(PeersTest, ArrivalsAndDeadlinesThatMeetLoseNothing) {
   EXPECT_GT(taken, 0U);
   peers_->close(4000, "detached");
   EXPECT_TRUE(comes_to(0)) << "those that were taken ended with their loops";
+}
+
+TEST_F(PeersTest, AConnectionThatOthersCanReadIsWarnedOf) {
+  PeerInfo info = info_of(2);
+  info.is_private = true;
+  page_ = std::make_unique<TestPage>(listener_, peers_, disk_, info);
+  attach(1);
+  ASSERT_EQ(write(1, 0), 0U);
+  EXPECT_EQ(log_.text().find("not encrypted"), std::string::npos);
+  page_->leave(1001);
+  ASSERT_TRUE(comes_to(0));
+  info.is_private = false;
+  second_ = std::make_unique<TestPage>(listener_, peers_, disk_, info);
+  EXPECT_TRUE(reads(1, 0));
+  EXPECT_NE(log_.text().find("not encrypted"), std::string::npos);
 }
 
 TEST_F(PeersTest, AnotherImageIsObjectedTo) {
