@@ -80,6 +80,7 @@ test('discarded: the next time it is the image again', async (t) => {
   const name = await here.images.attach(image, { writable: true });
   await changeAndEject(here, name);
   await here.images.act(name, 'discard');
+  await here.images.reaches(name, 'chosen');
   await here.images.page.goto('about:blank');
   await here.images.page.goto(here.gateway.url);
   await here.images.attach(image, { writable: true });
