@@ -20,6 +20,9 @@
 namespace nbdring {
 namespace {
 
+constexpr std::chrono::milliseconds farewell_time{3'000};  // for peers, when the gateway ends
+constexpr std::chrono::milliseconds farewell_look{20};
+
 struct Sockets {
   std::vector<UnixListener> unix_listeners;
   std::vector<FileDescriptor> listeners;
@@ -148,6 +151,7 @@ class Gateway {
     notify_stopping();
     host_.stop();
     co_await sessions.join();
+    co_await farewells_heard();
     listener_.stop();
     co_await accepting.join();
     co_await listener_.last_connection_gone();
@@ -156,6 +160,14 @@ class Gateway {
   FramePool& frames() { return loop_.frames(); }
 
  private:
+  // The listener's stop cuts off: peers are on their way, with a close frame each.
+  Task<void> farewells_heard() {
+    const auto deadline = Clock::now() + farewell_time;
+    while (listener_.connections() > 0 && Clock::now() < deadline) {
+      co_await loop_.sleep(farewell_look);
+    }
+  }
+
   Loop& loop_;
   GatewayListener& listener_;
   GatewayHost& host_;

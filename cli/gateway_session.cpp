@@ -100,17 +100,9 @@ void GatewaySession::run() noexcept {
   former_.reset();
   try {
     run_loop();
-  } catch (const Failure& failure) {
-    {
-      const std::lock_guard lock(lock_);
-      state_.kind = failure.kind();
-    }
-    fail(failure.what());
-  } catch (const std::exception& error) {
+  } catch (const std::exception& error) {  // there can be no loop
     fail(error.what());
   }
-  front_.reset();
-  backend_.reset();
   source_->close(farewell());
   source_->set_watch(nullptr);
   {
@@ -138,10 +130,24 @@ void GatewaySession::run_loop() {
   loop_ = std::make_unique<Loop>();
   {
     const Clear clear{*this};
-    open();
-    loop_->run(serve());
+    try {
+      open();
+      loop_->run(serve());
+    } catch (const Failure& failure) {
+      note_kind(failure.kind());
+      fail(failure.what());
+    } catch (const std::exception& error) {
+      fail(error.what());
+    }
+    // Before the backend goes, whose connections say it.
+    source_->set_farewell(farewell());
   }
   loop_.reset();
+}
+
+void GatewaySession::note_kind(FailureKind kind) noexcept {
+  const std::lock_guard lock(lock_);
+  state_.kind = kind;
 }
 
 void GatewaySession::open() {

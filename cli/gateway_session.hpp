@@ -94,6 +94,7 @@ class GatewaySession final : private Peers::Watch, private FrontOwner {
   void look_at_peer();
   void look_at_users(const PeersStanding& standing);
   void fail(const std::string& reason) noexcept;
+  void note_kind(FailureKind kind) noexcept;
   HookSettings hook_settings() const;
   void set_phase(const std::string& phase);
   void say(const std::string& note);

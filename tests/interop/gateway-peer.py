@@ -1,9 +1,10 @@
 #!/usr/bin/python3
 """A websocket peer of `nbdring gateway`: carries each websocket to an NBD server on a Unix socket.
 
-    gateway-peer.py URL NBD-SOCKET [--connections N] [--image ID] [--login] [--token ID.SECRET]
+    gateway-peer.py URL NBD-SOCKET [--connections N] [--image ID] [--login [NAME]] [--token ID.SECRET]
 
-With --login it asks for a session first, as the page does; without, each websocket is on its own.
+With --login it asks for a session of that configuration (default: the one that the URL's path is called after) first,
+as the page does; without, each websocket is on its own.
 
 Keeps N websockets open and opens them again when they end, until the gateway says not to come back. Prints a line
 for each event: "open", "closed CODE REASON", "refused STATUS". Commands on standard input, a line each:
@@ -39,8 +40,8 @@ class Peer:
 
     def login(self):
         url = urllib.parse.urlsplit(self.options.url)
-        request = urllib.request.Request(
-            f'http://{url.netloc}/api/login?configuration={url.path.strip("/")}', method='POST')
+        name = url.path.strip('/') if self.options.login == '/' else self.options.login
+        request = urllib.request.Request(f'http://{url.netloc}/api/login?configuration={name}', method='POST')
         if self.options.token:
             request.add_header('Authorization', 'Bearer ' + self.options.token.replace('.', ':'))
         try:
@@ -139,7 +140,7 @@ def main():
     parser.add_argument('nbd')
     parser.add_argument('--connections', type=int, default=1)
     parser.add_argument('--image', default='')
-    parser.add_argument('--login', action='store_true')
+    parser.add_argument('--login', nargs='?', const='/', default='')
     parser.add_argument('--token', default='')
     asyncio.run(Peer(parser.parse_args()).run())
 
