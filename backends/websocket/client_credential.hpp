@@ -37,7 +37,8 @@ class ClientCredential {
    private:
     ClientCredential* credential_;
   };
-  /// False: somebody else has it until the deadline. True: a Turn is to be made at once.
+  /// False: somebody else has it until the deadline. True: a Turn is to be made before anything
+  /// else is awaited.
   Task<bool> wait_turn(Loop& loop, Clock::time_point deadline);
 
   /// The token as it is in the file now. With the turn. Throws Failure.

@@ -104,8 +104,15 @@ class WebsocketEndpoint final : public Endpoint {
   }
 
   Task<std::unique_ptr<Stream>> connect(Loop& loop, Clock::time_point deadline) override {
-    const std::string session = credential_ ? credential_->session() : std::string();
-    if (!credential_ || !session.empty()) {
+    std::optional<ClientCredential::Turn> turn;
+    for (;;) {
+      const std::string session = credential_ ? credential_->session() : std::string();
+      if (credential_ && session.empty()) {
+        if (turn) break;
+        co_await wait_turn(loop, deadline);
+        turn.emplace(*credential_);
+        continue;  // who had it before may have left a session
+      }
       UpgradeWish wish = wish_of(session);
       Opened opened = co_await open(loop, wish, deadline);
       if (opened.stream) co_return std::move(opened.stream);
@@ -135,12 +142,14 @@ class WebsocketEndpoint final : public Endpoint {
     return wish;
   }
 
-  Task<std::unique_ptr<Stream>> connect_with_token(Loop& loop, Clock::time_point deadline) {
+  Task<void> wait_turn(Loop& loop, Clock::time_point deadline) {
     const bool is_our_turn = co_await credential_->wait_turn(loop, deadline);
-    if (!is_our_turn) {
-      fail({FailureKind::unreachable, "another connection is still being shown in with the token"});
-    }
-    const ClientCredential::Turn turn(*credential_);
+    if (is_our_turn) co_return;
+    fail({FailureKind::unreachable, "another connection is still being shown in with the token"});
+  }
+
+  // With the turn.
+  Task<std::unique_ptr<Stream>> connect_with_token(Loop& loop, Clock::time_point deadline) {
     UpgradeWish wish = wish_of("");
     const std::string token = co_await credential_->token(loop, deadline);
     wish.more.push_back({"Authorization", "Bearer " + token});

@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 
 #include <array>
+#include <atomic>
 #include <filesystem>
 #include <fstream>
 #include <functional>
@@ -205,6 +206,34 @@ TEST_F(WebsocketEndpointTest, ATokenIsShownOnceAndThenItsSuccessor) {
                           heads_[i].find("nbd.session") != std::string::npos;
     EXPECT_FALSE(has_both) << heads_[i];
   }
+}
+
+// Who waits for the turn while another is shown in comes in with that one's session.
+TEST_F(WebsocketEndpointTest, SeveralAtOnceShowTheTokenOnce) {
+  std::atomic<unsigned> tokens = 0;
+  serve(4, [&tokens](int socket, unsigned, const std::string& head) {
+    const bool shows_token = head.find("Bearer a:1") != std::string::npos;
+    if (shows_token) ++tokens;
+    if (shows_token) std::this_thread::sleep_for(milliseconds(50));
+    HttpHeaders more;
+    if (shows_token) more = {{"Nbdring-Next-Token", "b:2"}, {"Nbdring-Session", "k"}};
+    const bool is_let_in = shows_token || head.find("nbd.session.k\r\n") != std::string::npos;
+    send_text(socket, is_let_in ? upgraded(head, more) : format_response(403, {}));
+  });
+  const auto client = endpoint("/?token-file=" + write_token("a:1"));
+  std::vector<std::thread> threads;
+  for (int i = 0; i < 4; ++i) {
+    threads.emplace_back([&client] {
+      Loop loop;
+      std::unique_ptr<Stream> stream;
+      loop.run(connect(loop, *client, milliseconds(10'000), stream));
+      EXPECT_NE(stream, nullptr);
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  server_.join();
+  EXPECT_EQ(tokens, 1u);
+  EXPECT_EQ(token(), "b:2\n");
 }
 
 TEST_F(WebsocketEndpointTest, ASuccessorThatIsNoneLeavesTheOldOne) {

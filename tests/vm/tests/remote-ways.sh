@@ -1,5 +1,6 @@
 #!/bin/bash
-# A device from each way to a server that is quick: TCP, a Unix socket, vsock, a command, a server of our own.
+# A device from each way to a server that is quick: TCP, a Unix socket, vsock, a command, a server of our own,
+# a websocket.
 # vm-timeout: 240
 source "$(dirname "$0")/remote-functions.sh"
 trap 'stop_servers; show_leftovers_on_failure' EXIT
@@ -25,6 +26,10 @@ fi
 
 way "nbd+ext:///?command=nbdkit%20-s%20file%20$SCRATCH/image"
 way "exec:nbdkit file $SCRATCH/image"
+
+start_server websocketd --port=10812 --address=127.0.0.1 --binary=true nbdkit -s file "$SCRATCH/image"
+wait_for_port 10812
+way ws://127.0.0.1:10812/
 
 is leftovers "$(leftovers)" ''
 echo "ok: every way"
