@@ -1,5 +1,5 @@
-# For the scripts about `nbdring gateway` and `nbdring proxy`: sessions with socket fronts, which need no driver. Sourced
-# after lib.sh's work by `source "$(dirname "$0")/gateway-lib.sh"`. Each peer carries its websockets to an nbdkit.
+# For the scripts about `nbdring gateway` and `nbdring proxy`, sourced: sessions with socket fronts, which need no
+# driver. Each peer carries its websockets to an nbdkit.
 
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 requires nbdkit nbdinfo nbdcopy qemu-io
@@ -73,7 +73,8 @@ make_hooks() {
   for name in "$@"; do
     cat >"$folder/$name" <<HOOK
 #!/bin/sh
-echo "\$(basename "\$0") \$1 \$2 \$NBDRING_CONFIGURATION \$NBDRING_SIZE \$NBDRING_READ_ONLY \$NBDRING_SOCKET" >>$work/hooks
+told="\$NBDRING_CONFIGURATION \$NBDRING_SIZE \$NBDRING_READ_ONLY \$NBDRING_SOCKET"
+echo "\$(basename "\$0") \$1 \$2 \$told" >>$work/hooks
 HOOK
     chmod 755 "$folder/$name"
   done
