@@ -33,8 +33,9 @@ PipeStream::PipeStream(Loop& loop, FileDescriptor input, FileDescriptor output,
       ended_(std::move(ended)) {}
 
 PipeStream::~PipeStream() {
-  ::fcntl(input_.get(), F_SETFL, input_flags_);
+  // In the reverse order: they may be one and the same, whose flags the input had first.
   if (output_.is_open()) ::fcntl(output_.get(), F_SETFL, output_flags_);
+  ::fcntl(input_.get(), F_SETFL, input_flags_);
 }
 
 ssize_t PipeStream::receive(std::span<iovec> buffers) noexcept {
