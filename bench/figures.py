@@ -1,5 +1,5 @@
 """What the native benchmarks share: running fio beside a server, its CPU, ratios over interleaved rounds."""
-import json, os, signal, statistics, subprocess, sys, time
+import json, os, signal, socket, statistics, subprocess, sys, time
 
 TOP = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 PROGRAM = os.environ.get('NBDRING', os.path.join(TOP, 'build', 'nbdring'))
@@ -10,6 +10,12 @@ def cpu_seconds(pid):
     """User and system time of a process, of its ended threads too."""
     fields = open(f'/proc/{pid}/stat').read().rsplit(')', 1)[1].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf('SC_CLK_TCK')
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(('127.0.0.1', 0))
+        return probe.getsockname()[1]
 
 
 def random_image(path, mebibytes=512):
