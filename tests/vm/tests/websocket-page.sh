@@ -28,7 +28,7 @@ insecure = true
 [gateway.configurations.0]
 device = "/dev/nbd0"
 TOML
-modprobe nbd
+modprobe nbd nbds_max=0
 "$NBDRING" gateway --config nbdring.toml 2>gateway.log &
 gateway=$!
 trap 'cat gateway.log; show_leftovers_on_failure' EXIT
