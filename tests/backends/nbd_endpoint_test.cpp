@@ -21,6 +21,7 @@
 #include "client/protocol/backend_spec.hpp"
 #include "client/runtime/error.hpp"
 #include "client/transport/connect.hpp"
+#include "client/transport/socket.hpp"
 
 namespace nbdring {
 namespace {
