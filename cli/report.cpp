@@ -41,7 +41,8 @@ std::string peer_of(const PeerStatus& peer) {
   if (peer.configuration.empty()) return "";
   std::string text = "peer     " + shown(peer.address);
   if (!peer.who.empty()) text += "  " + shown(peer.who);
-  text += "  configuration " + shown(peer.configuration) + "  " + peer.state;
+  text += "  configuration " + shown(peer.configuration);
+  if (peer.away == 0) text += "  " + peer.state;
   text += peer.away > 0 ? "  away for " + uptime_text(peer.away)
                         : "  connected for " + uptime_text(peer.here) + "  connections " +
                               std::to_string(peer.connections);

@@ -34,6 +34,15 @@ TEST(ControlLine, RepliesComeBackAsTheyWere) {
   EXPECT_EQ(to_line(reply).find('\n'), std::string::npos);
 }
 
+TEST(ControlLine, HowLongAnEndMayTakeComesBack) {
+  const ControlReply reply{0, "", ends_within_body(std::chrono::seconds(7))};
+  EXPECT_EQ(ends_within(parse_control_reply(to_line(reply)).body), std::chrono::seconds(7));
+  for (const char* body :
+       {"", "{}", "7", "[7]", R"({"ends_within":-1})", R"({"ends_within":"7"})"}) {
+    EXPECT_EQ(ends_within(body), std::nullopt) << body;
+  }
+}
+
 TEST(ControlLine, WhatIsNoRequestIsRefused) {
   for (const char* line :
        {"", "{", "null", "[]", "7", "{}", R"({"command":1})", R"({"command":"format"})",

@@ -227,6 +227,22 @@ TEST(Report, ARemotesStatusTravelsAsJson) {
   EXPECT_TRUE(status_from_json(to_json(of_a_remote())).has_value());
 }
 
+TEST(Report, APeerIsShownAndTravelsAsJson) {
+  DeviceStatus status = TwoLanes().status();
+  EXPECT_EQ(status_table(status).find("peer "), std::string::npos);
+  EXPECT_FALSE(nlohmann::json::parse(to_json(status)).contains("peer"));
+  status.peer = {"cd", "serving", "192.0.2.1", "alice\033", 2, 65, 0, 1, ""};
+  EXPECT_EQ(status_from_json(to_json(status)), status);
+  EXPECT_THAT(status_table(status),
+              testing::HasSubstr("peer     192.0.2.1  alice?  configuration cd  serving"
+                                 "  connected for 1 min  connections 2  came back 1\n"));
+  status.peer = {"cd", "away", "192.0.2.1", "", 0, 0, 5, 0, "I/O waits"};
+  EXPECT_EQ(status_from_json(to_json(status)), status);
+  EXPECT_THAT(status_table(status),
+              testing::HasSubstr("peer     192.0.2.1  configuration cd  away for 5 s\n"
+                                 "         I/O waits\n"));
+}
+
 TEST(Report, ListJsonTellsTheState) {
   const auto json = nlohmann::json::parse(list_json({{some_record(), false}}));
   EXPECT_EQ(json[0]["device"], "/dev/nbd0");
