@@ -16,6 +16,7 @@ using Json = nlohmann::json;
 
 constexpr unsigned conflict = 409;
 constexpr unsigned no_such = 404;
+constexpr unsigned internal = 500;
 constexpr unsigned unavailable = 503;
 constexpr std::chrono::milliseconds away_time_max{60'000};
 
@@ -102,7 +103,15 @@ std::variant<std::shared_ptr<Peers>, HttpError> GatewayHost::admit(const Grant& 
   if (place == nullptr) return HttpError{no_such, "there is no such configuration"};
   if (auto error = objection(*place, grant)) return std::move(*error);
   const bool is_its_own = place->is_live && place->key == grant.session_key;
-  if (!is_its_own) begin(*place, grant);
+  if (is_its_own) return place->peers;
+  try {
+    begin(*place, grant);
+  } catch (const std::exception& error) {  // out of descriptors, or of threads
+    place->is_live = false;
+    log_.error(std::string("cannot start a session: ") + error.what(),
+               {{"configuration", place->configuration->name}});
+    return HttpError{internal, "the gateway cannot start a session: see its log"};
+  }
   return place->peers;
 }
 
