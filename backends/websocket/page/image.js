@@ -1,9 +1,11 @@
-// An image as a store that can be read: a File (or anything with size and slice()), read in blocks through a bounded
-// cache. Small reads pay for the call more than for the bytes, so a miss takes whole blocks and neighbouring misses
+// An image as a store that can be read: a File (or anything with size and slice()). Small reads go through a bounded
+// cache of blocks: they pay for the call more than for the bytes, so a miss takes whole blocks and neighbouring misses
 // are one call; sequential readers find their data there because it was fetched while earlier replies were on their
-// way.
+// way. Large reads go beside the cache.
 //
-// A reader that finds its block on the way already waits for it (tryRead() says false) instead of reading it twice.
+// What is not here is read asynchronously, all requests at once: a browser takes milliseconds for a call, and who waits
+// for each (FileReaderSync) has them one after the other. Nothing is read twice: a reader waits for a block that is on
+// its way already. Only readNow() waits, for the overlay, which needs the rest of a block that is written in part.
 
 import { BlockCache } from './block-cache.js';
 import { errno, StoreError } from './nbd-wire.js';
@@ -12,7 +14,7 @@ import { ReadStreams } from './read-streams.js';
 const blockBytes = 64 * 1024;
 const fetchBytesMax = 1024 * 1024; // one call: more would hold up the replies behind it
 const fetchingBytesMax = 16 * 1024 * 1024; // ahead of readers, at once
-const directBytes = 2 * 1024 * 1024; // a read from here on fills its own buffer, beside the cache
+const directBytes = 256 * 1024; // a read from here on goes beside the cache: no copies, and parallel by itself
 
 export class Image {
   #file;
@@ -33,28 +35,24 @@ export class Image {
 
   tryRead(offset, target) {
     if (target.length === 0) return true;
-    this.#readAhead(offset, target.length);
-    if (this.#waitFor(offset, target.length).length > 0) return false;
+    if (target.length < directBytes) this.#readAhead(offset, target.length);
+    if (!this.#isHere(offset, target.length)) return false;
     this.readNow(offset, target);
     return true;
   }
 
   async readLater(offset, target) {
-    await this.arrival(offset, target.length);
-    this.readNow(offset, target);
-  }
-
-  // When what is on its way for this range has come, or failed: then readNow() fails too, and tells.
-  arrival(offset, length) {
-    return Promise.all(this.#waitFor(offset, length));
+    if (target.length < directBytes) {
+      this.#fetch(offset, offset + target.length);
+      await Promise.all(this.#waitFor(offset, target.length));
+      if (this.#isHere(offset, target.length)) return this.readNow(offset, target);
+    }
+    // Large, or what was fetched is gone again, or failed: then this fails too, and tells.
+    target.set(await this.#loadLater(offset, offset + target.length));
   }
 
   // Whatever is fetched already or not: for whoever cannot wait.
   readNow(offset, target) {
-    if (target.length >= directBytes) {
-      target.set(this.#load(offset, offset + target.length));
-      return;
-    }
     const first = Math.floor(offset / blockBytes);
     const last = Math.floor((offset + target.length - 1) / blockBytes);
     for (let number = first; number <= last;) {
@@ -98,12 +96,26 @@ export class Image {
 
   #load(from, to) {
     try {
-      const bytes = new Uint8Array(this.#reader.now(this.#file.slice(from, to)));
-      if (bytes.length === to - from) return bytes;
+      return checked(this.#reader.now(this.#file.slice(from, to)), to - from);
     } catch (error) {
-      throw new StoreError(errno.io, `the image cannot be read any more (${error.name})`);
+      throw unreadable(error);
     }
-    throw new StoreError(errno.io, 'the image has become shorter');
+  }
+
+  async #loadLater(from, to) {
+    try {
+      return checked(await this.#reader.later(this.#file.slice(from, to)), to - from);
+    } catch (error) {
+      throw unreadable(error);
+    }
+  }
+
+  #isHere(offset, length) {
+    const behind = Math.ceil((offset + length) / blockBytes);
+    for (let number = Math.floor(offset / blockBytes); number < behind; number++) {
+      if (!this.#cache.has(number)) return false;
+    }
+    return true;
   }
 
   #keep(number, bytes) {
@@ -167,6 +179,16 @@ export class Image {
       });
     for (let number = first; number < behind; number++) this.#fetching.set(number, run);
   }
+}
+
+function checked(buffer, length) {
+  if (buffer.byteLength !== length) throw new StoreError(errno.io, 'the image has become shorter');
+  return new Uint8Array(buffer);
+}
+
+function unreadable(error) {
+  if (error instanceof StoreError) return error;
+  return new StoreError(errno.io, `the image cannot be read any more (${error.name})`);
 }
 
 // Copies what both have in common; each is at a place of the image.

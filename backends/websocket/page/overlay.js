@@ -73,9 +73,9 @@ export class Overlay {
   }
 
   async readLater(offset, target) {
-    await this.#image.arrival(offset, target.length);
+    await this.#image.readLater(offset, target);
     // Only now: what was written meanwhile is newer than what the image has.
-    this.readNow(offset, target);
+    this.#read(offset, target, () => true);
   }
 
   prefetch(offset, length) {

@@ -64,6 +64,20 @@ test('reads what was written, zeroed and trimmed, like memory; the image stays a
   assert.deepEqual(image.calls, []);
 });
 
+test('a read that waits for the image gets what was written meanwhile', async () => {
+  const random = seeded(11);
+  const image = new MemoryStore(randomBytes(size, random));
+  const overlay = new Overlay(image, newFiles(), identity);
+  const model = new MemoryStore(image.bytes.slice());
+  overlay.write(0, randomBytes(100, seeded(12)));
+  model.write(0, randomBytes(100, seeded(12)));
+  const target = new Uint8Array(size);
+  const reading = overlay.readLater(0, target);
+  for (let i = 0; i < 20; i++) change(random, overlay, model);
+  await reading;
+  assert.deepEqual(target, model.bytes);
+});
+
 test('everything acknowledged is there after a reload, flushed or not', () => {
   const random = seeded(2);
   const image = new MemoryStore(randomBytes(size, random));
@@ -265,7 +279,6 @@ test('a discard of a huge disk takes little memory, little room and little time'
     size: hugeSize,
     readNow: (_offset, target) => target.fill(1),
     tryRead: () => true,
-    arrival: async () => {},
   };
   const files = newFiles();
   const overlay = new Overlay(image, files, { size: hugeSize, tag: 1 });

@@ -39,7 +39,10 @@ export class MemoryStore {
     target.set(this.bytes.subarray(offset, offset + target.length));
   }
 
-  async arrival() {}
+  async readLater(offset, target) {
+    await null;
+    this.readNow(offset, target);
+  }
 
   write(offset, bytes) {
     this.calls.push('write');
