@@ -7,6 +7,8 @@
 //   reload             reloads the page and chooses the same file again
 //   sum                the SHA256 of the whole image
 //   eject              leaves; the changes stay in the browser
+//   again              attaches it once more
+//   detached           waits until the page says that the machine gave it back
 //   download FILE      takes the image with its changes; e2fsck looks at it; answers the SHA256 of FILE in its ext4
 
 import { execFileSync } from 'node:child_process';
@@ -79,6 +81,15 @@ async function eject() {
   await images.reaches('disk.img', 'ended');
 }
 
+async function again() {
+  await images.act('disk.img', 'attach');
+  await images.reaches('disk.img', 'attached');
+}
+
+function detached() {
+  return images.notice('disk.img', 'detached').then(() => {});
+}
+
 async function downloaded() {
   for (;;) {
     const [name, ...others] = existsSync(browser.downloads) ? readdirSync(browser.downloads) : [];
@@ -96,7 +107,7 @@ async function download(file) {
 }
 
 async function main() {
-  const commands = { image: makeImage, sum, attach, reload, eject, download };
+  const commands = { image: makeImage, sum, attach, reload, eject, again, detached, download };
   const machine = connect(process.env.NBDRING_VM_SOCKET);
   for await (const line of createInterface({ input: machine })) {
     const [name, ...values] = line.split(' ');

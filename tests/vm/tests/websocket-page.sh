@@ -92,6 +92,11 @@ until_true 60 has_no_device || fail "the device outlived the eject: $("$NBDRING"
 ask download written
 is "what was written, in the image that the browser saved" "$answer" "${sum%% *}"
 
+ask again
+until_true 30 has_device || fail "/dev/nbd0 did not come again"
+detach /dev/nbd0
+ask detached
+
 kill -TERM "$gateway"
 wait "$gateway" || fail "the gateway ended with $?"
 is leftovers "$(leftovers)" ''
