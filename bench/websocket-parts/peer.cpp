@@ -2,7 +2,7 @@
 // browser's page does but fast enough for what is between to be the limit. Each reply is one masked
 // message, as nbd.js sends it.
 //
-//   peer PORT PATH MEBIBYTES [CONNECTIONS]
+//   peer PORT PATH MEBIBYTES [CONNECTIONS SUBPROTOCOL]
 //
 // Every 4 KiB block begins with its offset. What is written is counted for done and forgotten. A
 // websocket that ends is opened again. Needs a little-endian machine, like most of this.
@@ -34,7 +34,7 @@ std::vector<char> make_image(std::size_t bytes) {
 /// One websocket, as two streams of bytes.
 class Websocket {
  public:
-  Websocket(std::uint16_t port, const std::string& path)
+  Websocket(std::uint16_t port, const std::string& path, const std::string& more)
       : socket_(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)),
         in_(1 << 20),
         out_(14 + 16 + reply_max) {
@@ -45,7 +45,7 @@ class Websocket {
     const int yes = 1;
     setsockopt(socket_, IPPROTO_TCP, TCP_NODELAY, &yes, sizeof yes);
     is_open_ = connect(socket_, reinterpret_cast<sockaddr*>(&address), sizeof address) == 0 &&
-               shake_hands(port, path);
+               shake_hands(port, path, more);
   }
   ~Websocket() { close(socket_); }
   Websocket(const Websocket&) = delete;
@@ -79,11 +79,12 @@ class Websocket {
   }
 
  private:
-  bool shake_hands(std::uint16_t port, const std::string& path) {
+  bool shake_hands(std::uint16_t port, const std::string& path, const std::string& more) {
     const std::string head =
         "GET " + path + " HTTP/1.1\r\nHost: 127.0.0.1:" + std::to_string(port) +
         "\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
-        "Sec-WebSocket-Key: MDEyMzQ1Njc4OWFiY2RlZg==\r\n\r\n";
+        "Sec-WebSocket-Key: MDEyMzQ1Njc4OWFiY2RlZg==\r\n" +
+        more + "\r\n";
     if (!wire::write_all(socket_, head.data(), head.size())) return false;
     std::string answer;
     for (char c; !answer.ends_with("\r\n\r\n"); answer += c) {
@@ -267,17 +268,21 @@ class Export {
 }  // namespace
 
 int main(int argc, char** argv) {
-  if (argc < 4) wire::fail("usage: peer PORT PATH MEBIBYTES [CONNECTIONS]");
+  if (argc < 4) wire::fail("usage: peer PORT PATH MEBIBYTES [CONNECTIONS SUBPROTOCOL]");
   const auto port = static_cast<std::uint16_t>(std::atoi(argv[1]));
   const int connections = argc > 4 ? std::atoi(argv[4]) : 1;
   const auto image = make_image(static_cast<std::size_t>(std::atoi(argv[3])) << 20);
   std::string path = argv[2];
-  if (connections > 1) path += "?connections=" + std::to_string(connections);
+  std::string more;
+  if (argc > 5) {
+    path += "?image=memory&connections=" + std::to_string(connections);
+    more = "Sec-WebSocket-Protocol: " + std::string(argv[5]) + "\r\n";
+  }
   std::vector<std::jthread> threads;
   for (int i = 0; i < connections; ++i) {
     threads.emplace_back([&] {
       while (true) {
-        Websocket websocket(port, path);
+        Websocket websocket(port, path, more);
         if (websocket.is_open()) Export(websocket, image, connections > 1).serve();
         std::this_thread::sleep_for(std::chrono::milliseconds(50));
       }
