@@ -29,7 +29,9 @@ ListenerTest::ListenerTest() {
   options_.grant_time = std::chrono::milliseconds(5'000);
 }
 
-ListenerTest::~ListenerTest() {
+ListenerTest::~ListenerTest() { stop(); }
+
+void ListenerTest::stop() {
   if (!thread_.joinable()) return;
   host_.peers->close(1001, "the gateway goes");
   post([this] { listener_->stop(); });

@@ -70,6 +70,8 @@ class ListenerTest : public testing::Test {
 
   /// Starts with the options as they are by then.
   void start();
+  /// Once; at the latest the destructor does it.
+  void stop();
   /// A client's end.
   FileDescriptor connect();
   /// What comes until the end, at most 10 s.
