@@ -63,17 +63,25 @@ bool is_ours_alone(std::string_view variable) {
                      [variable](std::string_view name) { return variable.starts_with(name); });
 }
 
+// Of a name that stands there twice shells take one, other programs the other.
+bool is_replaced(std::string_view variable, const SpawnOptions& options) {
+  const std::string_view name = variable.substr(0, variable.find('=') + 1);
+  return !name.empty() &&
+         std::any_of(options.environment.begin(), options.environment.end(),
+                     [name](const std::string& text) { return text.starts_with(name); });
+}
+
 void prepare(Prepared& prepared, const SpawnOptions& options) {
   prepared.options = &options;
   prepared.parent = ::getpid();
   for (const std::string& argument : options.arguments)
     prepared.arguments.push_back(const_cast<char*>(argument.c_str()));
   prepared.arguments.push_back(nullptr);
-  // The first of a name counts.
   for (const std::string& text : options.environment)
     prepared.environment.push_back(const_cast<char*>(text.c_str()));
   for (char** variable = environ; *variable != nullptr; ++variable) {
-    if (!is_ours_alone(*variable)) prepared.environment.push_back(*variable);
+    if (is_ours_alone(*variable) || is_replaced(*variable, options)) continue;
+    prepared.environment.push_back(*variable);
   }
   if (options.listener >= 0) {
     prepared.environment_texts = {"LISTEN_FDS=1", "LISTEN_FDNAMES=nbd"};

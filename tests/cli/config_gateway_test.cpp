@@ -13,6 +13,7 @@ namespace {
 using std::chrono::seconds;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
+using ::testing::UnorderedElementsAre;
 
 TEST(GatewayConfig, TakesEveryKey) {
   const Config config = parse_config(R"(
@@ -77,9 +78,10 @@ socket = "/run/hd.sock"
 TEST(GatewayConfig, UnknownKeysAreWarnings) {
   const Config config =
       parse_config("[gateway]\nlisten-on = 1\n[gateway.configurations.a]\nreadonly = true\n", "f");
-  EXPECT_THAT(config.warnings,
-              ElementsAre("f:2: 'gateway.listen-on' is not known and is ignored",
-                          "f:4: 'gateway.configurations.a.readonly' is not known and is ignored"));
+  EXPECT_THAT(
+      config.warnings,
+      UnorderedElementsAre("f:2: 'gateway.listen-on' is not known and is ignored",
+                           "f:4: 'gateway.configurations.a.readonly' is not known and is ignored"));
 }
 
 TEST(GatewayConfig, TheOnlyConfigurationIsTheDefaultOne) {

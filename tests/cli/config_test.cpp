@@ -53,11 +53,11 @@ recovery-window = 0
 }
 
 TEST(Config, UnknownKeysAreNamedWithTheirLines) {
-  const Config config = parse("bogus = 1\n[attach]\nconections = 2\n[gateway]\nport = 1\n");
+  const Config config = parse("bogus = 1\n[attach]\nconections = 2\n[gatway]\nport = 1\n");
   EXPECT_THAT(config.warnings, ::testing::UnorderedElementsAre(
                                    "F:1: 'bogus' is not known and is ignored",
                                    "F:3: 'attach.conections' is not known and is ignored",
-                                   "F:4: 'gateway' is not known and is ignored"));
+                                   "F:4: 'gatway' is not known and is ignored"));
 }
 
 struct Refused {
