@@ -25,8 +25,8 @@ original=$(sha "$image")
 
 serve_page "$image"
 info=$(nbdinfo "$uri")
-for line in 'protocol: newstyle-fixed without TLS, using structured packets' 'export-size: 50000001' 'is_read_only: true' \
-  'can_multi_conn: true' 'base:allocation' 'block_size_maximum: 33554432'; do
+for line in 'protocol: newstyle-fixed without TLS, using structured packets' 'export-size: 50000001' \
+  'is_read_only: true' 'can_multi_conn: true' 'base:allocation' 'block_size_maximum: 33554432'; do
   grep -qF "$line" <<<"$info" || fail "nbdinfo does not say '$line': $info"
 done
 nbdinfo --list "$uri" | grep -qF 'export=""' || fail "nbdinfo --list names no export"
@@ -39,7 +39,8 @@ for requests in '--requests=1 --connections=1' '--requests=16 --connections=4' '
 done
 pass "nbdcopy reads it whole, one by one and many at once"
 
-qemu-io -r -f raw -c 'read 49999000 1001' -c 'read 0 1' "$uri" >"$work/out" || fail "qemu-io cannot read: $(cat "$work/out")"
+qemu-io -r -f raw -c 'read 49999000 1001' -c 'read 0 1' "$uri" >"$work/out" ||
+  fail "qemu-io cannot read: $(cat "$work/out")"
 if qemu-io -f raw -c 'write 0 512' "$uri" >"$work/out" 2>&1; then fail "a read-only export was written to"; fi
 pass "qemu-io reads; it may not write"
 end_page
@@ -53,7 +54,8 @@ qemu-io -f raw -c 'write -P 17 3 70000' -c 'write -P 18 1M 3M' -c 'write -z 2M 1
 nbdinfo --map "$uri" | grep -q 'hole,zero' || fail "the trimmed part is no hole in base:allocation"
 nbdcopy "$uri" "$work/changed"
 cp "$image" "$work/model"
-printf '%b' "$(printf '\\x11%.0s' {1..70000})" | dd of="$work/model" bs=1M seek=3 oflag=seek_bytes conv=notrunc status=none
+printf '%b' "$(printf '\\x11%.0s' {1..70000})" |
+  dd of="$work/model" bs=1M seek=3 oflag=seek_bytes conv=notrunc status=none
 qemu-io -f raw -c 'write -P 18 1M 3M' -c 'write -z 2M 100000' -c 'write -z 8M 4M' "$work/model" >/dev/null
 printf '\x13\x13\x13\x13\x13\x13\x13\x13\x13\x13\x13' |
   dd of="$work/model" bs=11 seek=49999990 oflag=seek_bytes conv=notrunc status=none
