@@ -35,6 +35,7 @@ import {
 const payloadBytesMax = 32 * 1024 * 1024; // the protocol's own default, offered in GO
 const drainedBytesMax = 2 * payloadBytesMax; // a refused WRITE's payload is skipped; a longer one is no WRITE
 const waitingBytesMax = 16 * 1024 * 1024; // of reads that wait for the disk, per connection
+const overtakenMax = 4096; // a client has fewer requests under way
 const inputBytesMax = 2 * drainedBytesMax; // that came while we could not answer
 
 const knownFlags = {
@@ -62,6 +63,7 @@ export class NbdConnection {
   #handshake;
   #agreement = null; // in the transmission phase
   #skip = 0; // of a refused payload
+  #overtaken = []; // reads that settle() left
   #waitingBytes = 0;
   #running = false;
   ended = false;
@@ -110,11 +112,39 @@ export class NbdConnection {
   // True: there may be more to do.
   #step() {
     if (!this.#agreement) return this.#shakeHands();
+    if (this.#waitingBytes >= waitingBytesMax || !this.#hooks.mayReply()) return false;
+    if (this.#overtaken.length > 0) {
+      this.#handle(this.#overtaken.shift(), null);
+      return true;
+    }
+    return this.#takeRequest((request, payload) => this.#handle(request, payload));
+  }
+
+  // Everything that this connection has received and held back so far is done now, in its order; reads are left for
+  // later, they change nothing. For the moment in which another connection begins: a client that has given this one up
+  // says its writes again there, and then writes more. One of them that still waited in here would be done after those.
+  settle() {
+    if (this.#running || this.ended || !this.#agreement) return;
+    this.#running = true;
+    try {
+      while (!this.ended && this.#takeRequest((request, payload) => this.#changeOrLeave(request, payload)));
+      this.#outbox.flush();
+    } finally {
+      this.#running = false;
+    }
+  }
+
+  #changeOrLeave(request, payload) {
+    if (request.command !== command.read && request.command !== command.blockStatus) this.#handle(request, payload);
+    else if (this.#overtaken.push(request) > overtakenMax) this.#end(new Error('more reads than anyone waits for'));
+  }
+
+  // Hands over the next request when all of it is there. False: not yet, or this was the end.
+  #takeRequest(use) {
     if (this.#skip > 0) {
       this.#skip -= this.#input.skip(this.#skip);
       if (this.#skip > 0) return false;
     }
-    if (this.#waitingBytes >= waitingBytesMax || !this.#hooks.mayReply()) return false;
     const head = this.#input.peek(requestBytes);
     if (!head) return false;
     const request = parseRequest(head);
@@ -124,7 +154,7 @@ export class NbdConnection {
     if (payload > payloadBytesMax) return this.#refuseLongWrite(request);
     if (this.#input.length < requestBytes + payload) return false;
     this.#input.skip(requestBytes);
-    this.#handle(request, payload > 0 ? this.#input.take(payload) : null);
+    use(request, payload > 0 ? this.#input.take(payload) : null);
     return true;
   }
 

@@ -25,6 +25,7 @@ let store = null;
 let metrics = null;
 let session = null;
 const told = new Set();
+const connections = new Set(); // of this image
 
 const reader = {
   now: (blob) => new FileReaderSync().readAsArrayBuffer(blob),
@@ -59,14 +60,28 @@ function serve(socket, { ready, end }) {
         }
         return false;
       },
-      ready,
+      // The client may have given another connection up: the browser itself answers a close frame, before what came ahead
+      // of it has been done in here. Messages are delivered in the order of their arrival, and this handshake has taken
+      // round trips since; so what may still be undone is what a connection holds back.
+      ready: () => {
+        for (const other of connections) if (other !== connection) other.settle();
+        ready();
+      },
       end,
       served: (...request) => metrics.served(...request),
       failed: (error) => tellProblem(error),
     },
   );
+  connections.add(connection);
   connection.start();
-  return { receive: (bytes) => connection.receive(bytes), close: () => (connection.ended = true) };
+  return {
+    receive: (bytes) => connection.receive(bytes),
+    // What it has not done by now is never done: its client asks again elsewhere.
+    close: () => {
+      connection.ended = true;
+      connections.delete(connection);
+    },
+  };
 }
 
 // Each kind of problem once: a device that asks a thousand times needs one answer here.
