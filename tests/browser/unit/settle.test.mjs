@@ -1,5 +1,5 @@
-// Two connections of one image, when one takes over from the other: what the old one held back may not be done after what
-// the new one was asked.
+// Two connections of one image, when one takes over from the other: what the old one held back may not be done after
+// what the new one was asked.
 
 import assert from 'node:assert/strict';
 import test from 'node:test';
