@@ -51,7 +51,9 @@ log_says() { grep -qE "$1" gateway.log; }
 expect_log() { until_true "${2:-30}" log_says "$1" || fail "the gateway's log does not say '$1'"; }
 peer_says() { grep -qE "$2" "$1.events"; }
 expect_peer() { until_true "${3:-30}" peer_says "$1" "$2" || fail "peer $1 does not say '$2': $(cat "$1.events")"; }
-peer_state() { "$NBDRING" status /dev/nbd0 --json | python3 -c "import json,sys; print(json.load(sys.stdin)['peer']['$1'])"; }
+peer_state() {
+  "$NBDRING" status /dev/nbd0 --json | python3 -c "import json,sys; print(json.load(sys.stdin)['peer']['$1'])"
+}
 is_serving() { [[ $(peer_state state 2>/dev/null) == serving ]]; }
 is_detached() { [[ ! -e /sys/block/nbd0/pid ]]; }
 expect_serving() { until_true 60 is_serving || fail "/dev/nbd0 is not served"; }
@@ -59,10 +61,11 @@ expect_serving() { until_true 60 is_serving || fail "/dev/nbd0 is not served"; }
 start_peer one --connections 2 --image disk-1 --login 0
 expect_serving
 is "what the start hook saw" "$(cat hooks)" "start 0 /dev/nbd0 67108864 67108864 yes"
-is "the list" "$("$NBDRING" list --json | python3 -c 'import json,sys; d = json.load(sys.stdin); print(d[0]["device"], d[0]["configuration"], len(d))')" \
-  "/dev/nbd0 0 1"
+listed='import json,sys; d = json.load(sys.stdin); print(d[0]["device"], d[0]["configuration"], len(d))'
+is "the list" "$("$NBDRING" list --json | python3 -c "$listed")" "/dev/nbd0 0 1"
 is "the peer" "$(peer_state address)" 127.0.0.1
-"$NBDRING" status /dev/nbd0 | grep -q '^peer  *127.0.0.1 .*configuration 0  serving  connected for' || fail "status has no peer"
+"$NBDRING" status /dev/nbd0 | grep -q '^peer  *127.0.0.1 .*configuration 0  serving  connected for' ||
+  fail "status has no peer"
 mkfs.ext4 -q /dev/nbd0
 mount /dev/nbd0 mnt
 head -c 20M /dev/urandom >mnt/file
