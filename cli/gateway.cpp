@@ -20,6 +20,7 @@
 namespace nbdring {
 namespace {
 
+constexpr unsigned log_lines_a_minute = 600;  // of all sessions, whatever their peers do
 constexpr std::chrono::milliseconds farewell_time{3'000};  // for peers, when the gateway ends
 constexpr std::chrono::milliseconds farewell_look{20};
 
@@ -185,6 +186,7 @@ std::chrono::seconds longest_grace(const GatewaySettings& settings) {
 
 int run_gateway(const GatewayCommand& command, const CommonOptions& common) {
   Log log = common.log();
+  log.limit(log_lines_a_minute);
   TerminationSignals signals;
   const GatewaySettings settings = settings_of(command, common, log);
   const TlsSettings tls = tls_of(command, settings);

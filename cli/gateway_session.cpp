@@ -11,6 +11,7 @@
 #include "backends/layers/layer.hpp"
 #include "backends/layers/readonly.hpp"
 #include "backends/nbd/backend.hpp"
+#include "cli/gateway_dialer.hpp"
 #include "cli/waits.hpp"
 #include "client/runtime/error.hpp"
 #include "client/runtime/scope.hpp"
@@ -20,28 +21,10 @@ namespace {
 
 using std::chrono::milliseconds;
 
-constexpr std::chrono::seconds look_again{1};  // at a peer that is away
+constexpr std::chrono::seconds look_again{1};  // at the peer
 constexpr milliseconds hurried_hook{5'000};    // when the gateway ends
 constexpr milliseconds to_end{5'000};          // what is neither a hook's time nor the driver's
-
-/// A dialer that tells the source what the server can do.
-class SourceDialer final : public ConnectionSource {
- public:
-  SourceDialer(SessionSource& source, const std::string& text, Log& log)
-      : source_(source), dialer_(source.endpoint(), text, "", TlsSettings(), DialOptions(), log) {}
-
-  Task<Dialled> dial(Loop& loop) const override {
-    auto dialled = co_await dialer_.dial(loop);
-    if (!dialled.about.has(nbd::flag_can_multi_conn)) source_.set_single();
-    co_return std::move(dialled);
-  }
-  bool reaches_one_server() const override { return dialer_.reaches_one_server(); }
-  bool waits_by_itself() const override { return dialer_.waits_by_itself(); }
-
- private:
-  SessionSource& source_;
-  Dialer dialer_;
-};
+constexpr unsigned returns_a_minute_max = 60;
 
 std::string joined(const std::vector<std::string>& words) {
   std::string text;
@@ -247,15 +230,36 @@ Task<void> GatewaySession::watch() {
 void GatewaySession::look_at_peer() {
   const PeersStanding standing = source_->standing();
   tick_.reset();
-  if (!standing.away_since) {
-    if (std::exchange(was_away_, false)) say("the peer is back");
-    is_in_use_ = false;
+  if (standing.away_since) {
+    look_at_users(standing);
+  } else {
+    look_at_health();
+  }
+  if (comes_and_goes()) fail("the peer was lost too often within a minute");
+  tick_ = std::make_unique<Tick>(*loop_, look_again, *this);
+}
+
+// A peer that is here and cannot be used would keep the session, and every request would fail.
+void GatewaySession::look_at_health() {
+  if (std::exchange(was_away_, false)) say("the peer is back");
+  is_in_use_ = false;
+  {
     const std::lock_guard lock(lock_);
     note_.clear();
-    return;
   }
-  look_at_users(standing);
-  tick_ = std::make_unique<Tick>(*loop_, look_again, *this);
+  const BackendHealth health = backend_->health();
+  if (health.state == "failed") fail("the peer cannot be used: " + health.last_reason);
+}
+
+// So does one that comes back each time, and is lost again before it has answered.
+bool GatewaySession::comes_and_goes() {
+  const std::uint64_t reconnects = backend_->health().reconnects;
+  const auto now = Clock::now();
+  if (now - minute_ >= std::chrono::minutes(1)) {
+    minute_ = now;
+    reconnects_before_ = reconnects;
+  }
+  return reconnects - reconnects_before_ > returns_a_minute_max;
 }
 
 void GatewaySession::look_at_users(const PeersStanding& standing) {

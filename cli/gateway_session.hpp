@@ -7,9 +7,10 @@
 //   opening -> starting (start hooks) -> serving -> ending (stop hooks, still served) -> ended
 //
 // What ends it: somebody on this machine (detach, another tool), the peer's eject, the peer's
-// absence beyond the grace, a failure, the gateway's end. The peer is told which (Farewell). A peer
-// that has ejected cannot be refused, but its device may be in use: then I/O waits for it as long
-// as the grace lasts, and the session ends as soon as nobody uses the device any more.
+// absence beyond the grace, a failure (also of a peer that is here and cannot be used), the
+// gateway's end. The peer is told which (Farewell). A peer that has ejected cannot be refused, but
+// its device may be in use: then I/O waits for it as long as the grace lasts, and the session ends
+// as soon as nobody uses the device any more.
 
 #include <atomic>
 #include <chrono>
@@ -92,6 +93,8 @@ class GatewaySession final : private Peers::Watch, private FrontOwner {
   Task<void> start();
   Task<void> watch();
   void look_at_peer();
+  void look_at_health();
+  bool comes_and_goes();
   void look_at_users(const PeersStanding& standing);
   void fail(const std::string& reason) noexcept;
   void note_kind(FailureKind kind) noexcept;
@@ -130,6 +133,8 @@ class GatewaySession final : private Peers::Watch, private FrontOwner {
   Event started_;         // the start hooks have ended
   bool is_over_ = false;  // the front has ended
   bool was_away_ = false;
+  Clock::time_point minute_;  // when it began, and how often the peer had come back by then
+  std::uint64_t reconnects_before_ = 0;
 
   std::thread thread_;  // last: it uses all of the above
 };

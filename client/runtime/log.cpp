@@ -4,7 +4,11 @@
 #include <unistd.h>
 
 #include <array>
+#include <chrono>
+#include <cstdint>
 #include <cstdio>
+#include <mutex>
+#include <optional>
 
 namespace nbdring {
 namespace {
@@ -49,8 +53,49 @@ std::string now_text() {
 
 }  // namespace
 
+struct Log::Budget {
+  using Clock = std::chrono::steady_clock;
+
+  /// How many were left out before this one; none: it is left out as well.
+  std::optional<std::uint64_t> spend() {
+    const std::lock_guard guard(lock);
+    const auto now = Clock::now();
+    if (now - minute >= std::chrono::minutes(1)) {
+      minute = now;
+      lines = 0;
+    }
+    if (lines == lines_max) {
+      ++left_out;
+      return std::nullopt;
+    }
+    ++lines;
+    return std::exchange(left_out, 0);
+  }
+
+  unsigned lines_max = 0;
+  std::mutex lock;  // guards the rest
+  Clock::time_point minute = Clock::now();
+  unsigned lines = 0;  // in it
+  std::uint64_t left_out = 0;
+};
+
+void Log::limit(unsigned lines_a_minute) {
+  budget_ = std::make_shared<Budget>();
+  budget_->lines_max = lines_a_minute;
+}
+
 void Log::write(LogLevel level, std::string_view message, Fields fields) {
   if (!shows(level)) return;
+  const auto left_out = budget_ ? budget_->spend() : std::optional<std::uint64_t>(0);
+  if (!left_out) return;
+  if (*left_out > 0) {
+    put(LogLevel::warning, "lines were left out, there were too many",
+        {{"lines", std::to_string(*left_out)}});
+  }
+  put(level, message, fields);
+}
+
+void Log::put(LogLevel level, std::string_view message, Fields fields) const {
   std::string line;
   if (format_ == LogFormat::json) {
     line = "{\"time\":\"" + now_text() + "\",\"level\":\"" + std::string(name_of(level)) +

@@ -5,6 +5,7 @@
 // written to.
 
 #include <initializer_list>
+#include <memory>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -35,12 +36,20 @@ class Log {
 
   bool shows(LogLevel level) const { return level <= level_; }
 
+  /// From here on: what is beyond so many lines in a minute is left out, and the next line says how
+  /// many were. For commands that strangers can make talk. Before other threads use the log.
+  void limit(unsigned lines_a_minute);
+
  private:
+  struct Budget;
+
   void write(LogLevel level, std::string_view message, Fields fields);
+  void put(LogLevel level, std::string_view message, Fields fields) const;
 
   LogLevel level_;
   LogFormat format_;
   int fd_;
+  std::shared_ptr<Budget> budget_;  // null: no limit
 };
 
 }  // namespace nbdring

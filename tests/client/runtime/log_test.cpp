@@ -100,6 +100,14 @@ TEST(Log, LinesOfThreadsAreNeverMixed) {
   EXPECT_EQ(count, 200);
 }
 
+TEST(Log, LeavesOutWhatIsBeyondItsLimit) {
+  const std::string text = as_text([](Log& log) {
+    log.limit(2);
+    for (const char* line : {"1", "2", "3", "4"}) log.info(line);
+  });
+  EXPECT_EQ(text, "nbdring: 1\nnbdring: 2\n");
+}
+
 TEST(Log, SurvivesAClosedDescriptor) {
   Log log(LogLevel::info, LogFormat::text, -1);
   log.error("nobody hears this");
