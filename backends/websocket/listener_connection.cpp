@@ -85,8 +85,9 @@ Task<ListenerConnection::Head> ListenerConnection::read_head() {
       continue;
     }
     if (received <= 0) co_return Head::gone;
+    const bool is_first = head_used_ == 0;
     head_used_ += static_cast<std::size_t>(received);
-    if (!may_be_complete()) continue;
+    if (!is_first && !may_be_complete()) continue;
     auto parsed = parse_request_head(std::span(head_).first(head_used_));
     if (auto* request = std::get_if<HttpRequest>(&parsed)) {
       request_ = std::move(*request);
