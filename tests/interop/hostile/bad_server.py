@@ -15,6 +15,7 @@ DONE, NONE, OFFSET_DATA, OFFSET_HOLE, STATUS, ERROR, ERROR_OFFSET = 1, 0, 1, 2, 
 EIO, EINVAL, ESHUTDOWN = 5, 22, 108
 
 SIZE = 8 << 20
+HALF_SIZE = SIZE // 2
 CONTEXT = 7
 FLAGS = 1 | 4 | 8 | 32 | 64  # has flags, flush, fua, trim, write zeroes
 

@@ -10,38 +10,13 @@ that client left.
 import importlib
 import multiprocessing
 import os
-import random
 import re
 import sys
 import time
 
 from cases import CASES
 from server import PID, Footprint, log_lines, wait_for
-from wire import Client, READ, WRITE, request
-
-
-def well_behaved(ready, stop):
-    """Verified I/O on the first half, and the time that the slowest request took."""
-    rng = random.Random(1)
-    client = Client().go()
-    model = bytearray(1 << 20)
-    client.send(request(WRITE, 0, len(model)) + model)
-    client.expect_reply(1, 0)
-    cookie = 1
-    ready.set()
-    while not stop.is_set():
-        cookie += 1
-        at = rng.randrange(0, len(model) - 8192, 512)
-        if rng.random() < 0.5:
-            data = rng.randbytes(8192)
-            client.send(request(WRITE, at, len(data), cookie=cookie) + data)
-            client.expect_reply(cookie, 0)
-            model[at:at + len(data)] = data
-        else:
-            client.send(request(READ, at, 8192, cookie=cookie))
-            assert client.expect_reply(cookie, 0, 8192) == model[at:at + 8192], f"wrong data at {at}"
-        time.sleep(0.001)
-    client.leave()
+from well_behaved import well_behaved
 
 
 def check_lines(before, lines, at_most):

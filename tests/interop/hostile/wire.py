@@ -22,9 +22,9 @@ FLAGS = struct.pack(">I", 3)  # fixed newstyle, no zeroes
 
 
 class Client:
-    def __init__(self):
+    def __init__(self, path=SOCKET):
         self.socket = socket.socket(socket.AF_UNIX)
-        self.socket.connect(SOCKET)
+        self.socket.connect(path)
         self.socket.settimeout(30)  # after connect(): a full backlog shall be waited for
 
     def send(self, data):
