@@ -17,7 +17,7 @@ start_gateway() {
   gateway_pid=$!
   wait_until 20 gateway_is_up_or_gone || fail "the gateway does not listen"
   is_running "$gateway_pid" || fail "gateway $*: ended at once: $(cat "$gateway_log")"
-  port=$(sed -n 's,^http://127.0.0.1:\([0-9]*\)/$,\1,p' "$work/gateway.out")
+  port=$(sed -n 's,^https\?://127.0.0.1:\([0-9]*\)/$,\1,p' "$work/gateway.out")
   [[ -n $port ]] || fail "no URL: $(cat "$work/gateway.out")"
 }
 gateway_is_up_or_gone() { [[ -s $work/gateway.out ]] || ! is_running "$gateway_pid"; }
@@ -46,7 +46,7 @@ start_peer() {
   local name=$1 configuration=$2 nbd=$work/$3.nbd
   shift 3
   mkfifo "$work/$name.in"
-  "$python" "$here/gateway-peer.py" "ws://127.0.0.1:$port/$configuration" "$nbd" "$@" \
+  "$python" "$here/gateway-peer.py" "${scheme:-ws}://127.0.0.1:$port/$configuration" "$nbd" "$@" \
     <>"$work/$name.in" >"$work/$name.events" 2>&1 &
   at_exit+=("end_process $!")
 }

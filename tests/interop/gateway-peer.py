@@ -2,6 +2,7 @@
 """A websocket peer of `nbdring gateway`: carries each websocket to an NBD server on a Unix socket.
 
     gateway-peer.py URL NBD-SOCKET [--connections N] [--image ID] [--login [NAME]] [--token ID.SECRET]
+                    [--certificates FOLDER]
 
 With --login it asks for a session of that configuration (default: the one that the URL's path is called after) first,
 as the page does; without, each websocket is on its own.
@@ -15,6 +16,8 @@ for each event: "open", "closed CODE REASON", "refused STATUS". Commands on stan
 import argparse
 import asyncio
 import json
+import os
+import ssl
 import sys
 import urllib.error
 import urllib.parse
@@ -58,6 +61,16 @@ class Peer:
         image = self.options.image
         return self.options.url + (f'?image={image}&connections={self.options.connections}' if image else '')
 
+    def tls(self):
+        folder = self.options.certificates
+        if not folder:
+            return None
+        context = ssl.create_default_context(cafile=os.path.join(folder, 'ca-cert.pem'))
+        certificate, key = (os.path.join(folder, f'client-{part}.pem') for part in ('cert', 'key'))
+        if os.path.exists(certificate):
+            context.load_cert_chain(certificate, key)
+        return context
+
     def protocols(self):
         if self.session:
             return [f'nbd.session.{self.session}']
@@ -68,7 +81,8 @@ class Peer:
             await self.here.wait()
             try:
                 async with websockets.connect(self.url(), subprotocols=self.protocols(), max_size=None,
-                                              compression=None, ping_interval=None, close_timeout=2) as socket:
+                                              compression=None, ping_interval=None, close_timeout=2,
+                                              ssl=self.tls()) as socket:
                     await self.serve(socket)
             except websockets.InvalidStatusCode as refusal:
                 say('refused', refusal.status_code)
@@ -142,6 +156,7 @@ def main():
     parser.add_argument('--image', default='')
     parser.add_argument('--login', nargs='?', const='/', default='')
     parser.add_argument('--token', default='')
+    parser.add_argument('--certificates', default='', help='a folder: over TLS, with ca-cert.pem and client-*.pem')
     asyncio.run(Peer(parser.parse_args()).run())
 
 
