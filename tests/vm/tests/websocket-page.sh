@@ -18,7 +18,8 @@ ask() {
 }
 
 has_device() { [[ $(cat /sys/block/nbd0/size 2>/dev/null) == 10485760 ]]; }
-has_no_device() { ! "$NBDRING" list --json | grep -q /dev/nbd; }
+is_listed() { "$NBDRING" list --json | grep -q /dev/nbd0; }
+has_no_device() { ! is_listed; }
 listens() { ss -ltn | grep -q ':8080 '; }
 
 cat >nbdring.toml <<'TOML'
@@ -93,8 +94,8 @@ ask download written
 is "what was written, in the image that the browser saved" "$answer" "${sum%% *}"
 
 ask again
-until_true 30 has_device || fail "/dev/nbd0 did not come again"
-detach /dev/nbd0
+until_true 30 is_listed || fail "/dev/nbd0 did not come again"
+detach /dev/nbd0 || fail "/dev/nbd0 cannot be given back"
 ask detached
 
 kill -TERM "$gateway"
