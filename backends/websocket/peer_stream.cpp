@@ -89,7 +89,8 @@ void PeerStream::ends_by_us() noexcept {
 
 void PeerStream::ended(ssize_t result) noexcept {
   if (std::exchange(has_ended_, true)) return;
-  peers_->end_use(*this, is_eject(stream_->ending()), result == -ETIMEDOUT);
+  // Who closes because we have taken our leave does not eject.
+  peers_->end_use(*this, !by_us_ && is_eject(stream_->ending()), result == -ETIMEDOUT);
 }
 
 void PeerStream::ask_to_answer() {
@@ -117,7 +118,10 @@ void PeerStream::deliver() noexcept {
   if (has_ended_) return;
   if (answer) stream_->probe(peers_->options_.answer_time);
   // Not shut_down(): the peer hears the code, whatever is on its way to us.
-  if (close) end_sending();
+  if (close) {
+    ends_by_us();
+    stream_->say_close();
+  }
 }
 
 }  // namespace nbdring

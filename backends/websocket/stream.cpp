@@ -19,6 +19,8 @@ Operation WebsocketStream::writable() { return state_->writable(); }
 void WebsocketStream::shut_down() noexcept { state_->shut_down(); }
 void WebsocketStream::move_to(Loop& loop) noexcept { state_->move_to(loop); }
 void WebsocketStream::end_sending() noexcept { state_->end_sending(); }
+
+void WebsocketStream::say_close() noexcept { state_->say_close(); }
 void WebsocketStream::reset() noexcept { state_->reset(); }
 bool WebsocketStream::is_local() const noexcept { return state_->is_local(); }
 void WebsocketStream::rest() noexcept { state_->rest(); }

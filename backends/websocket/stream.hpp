@@ -68,11 +68,17 @@ class WebsocketStream final : public Stream {
   /// Says close, unless a frame is under way, and shuts the lower stream down.
   void shut_down() noexcept override;
   void move_to(Loop& loop) noexcept override;
-  /// Says close: nothing follows it. What the peer sends until its own close frame is received.
-  /// Whoever wants the peer to hear the code for certain calls this and receives until the end.
+  /// Says nothing unless a frame is cut short by it: a browser answers a close frame by itself, when
+  /// its page may not have seen yet what came before. What runs inside has said that it leaves
+  /// (NBD's DISC), and the peer's close frame tells that it has read that far. It is answered with
+  /// the code of set_close().
   void end_sending() noexcept override;
   void reset() noexcept override;
   bool is_local() const noexcept override;
+
+  /// Says close: nothing follows it. What the peer sends until its own close frame is received.
+  /// Whoever wants the peer to hear the code for certain calls this and receives until the end.
+  void say_close() noexcept;
 
   /// On the old loop's thread, before move_to(), when nobody waits: nothing of it is left on that
   /// loop. Until move_to() no other call is made.
@@ -89,7 +95,7 @@ class WebsocketStream final : public Stream {
   /// Since it has ended. Any thread.
   std::optional<Ending> ending() const;
 
-  /// What shut_down(), end_sending() and close() say; the default is 1000 without a reason. At most
+  /// What shut_down(), say_close() and close() say; the default is 1000 without a reason. At most
   /// 123 bytes of a reason are sent.
   void set_close(std::uint16_t code, std::string_view reason);
 

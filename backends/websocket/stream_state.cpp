@@ -81,12 +81,16 @@ bool WebsocketStream::State::is_flood() noexcept {
 }
 
 void WebsocketStream::State::close_came(const websocket::CloseFrame& frame) noexcept {
+  const std::string_view close_reason(close_reason_);
   if (sender_.said_close()) {
-    end_with(0, {false, true, close_code_, close_reason_});
-  } else {
-    sender_.close(frame.code, {});
-    end_with(0, {true, true, frame.code, std::string(frame.reason)});
+    // An answer repeats the code, unless the peer had something to say that we did not wait for.
+    const bool repeats = frame.code == close_code_ || frame.code == websocket::close_none;
+    const auto code = repeats ? close_code_ : frame.code;
+    end_with(0, {false, true, code, std::string(repeats ? close_reason : frame.reason)});
+    return;
   }
+  sender_.close(leaves_ ? close_code_ : frame.code, leaves_ ? close_reason : std::string_view());
+  end_with(0, {true, true, frame.code, std::string(frame.reason)});
 }
 
 void WebsocketStream::State::violated(const websocket::Violation& violation) noexcept {
@@ -254,6 +258,11 @@ void WebsocketStream::State::set_close(std::uint16_t code, std::string_view reas
 }
 
 void WebsocketStream::State::end_sending() noexcept {
+  leaves_ = true;
+  if (!has_ended_ && sender_.is_in_frame()) say_close();
+}
+
+void WebsocketStream::State::say_close() noexcept {
   if (has_ended_ || sender_.said_close()) return;
   if (sender_.is_in_frame()) {
     // Nobody will end the frame, so no close frame can follow it.
@@ -276,7 +285,7 @@ void WebsocketStream::State::shut_down() noexcept {
 void WebsocketStream::State::reset() noexcept { lower_->reset(); }
 
 Task<void> WebsocketStream::State::close(Clock::time_point deadline) {
-  end_sending();
+  say_close();
   limit_closing(deadline);
   while (!has_ended_) {
     is_awaited_ = false;

@@ -33,6 +33,7 @@ class WebsocketStream::State final : private websocket::ControlFrames {
   Operation writable() { return lower_->writable(); }
   void shut_down() noexcept;
   void end_sending() noexcept;
+  void say_close() noexcept;
   void reset() noexcept;
   bool is_local() const noexcept { return lower_->is_local(); }
   void rest() noexcept;
@@ -80,6 +81,7 @@ class WebsocketStream::State final : private websocket::ControlFrames {
   websocket::FrameSender sender_;
   std::uint16_t close_code_ = websocket::close_normal;
   std::string close_reason_;
+  bool leaves_ = false;  // what follows from us is at most our close frame, as the answer
   Watch watch_;
 
   std::optional<Tick> timer_;

@@ -87,8 +87,8 @@ TEST(WebsocketEnding, WeShutItDown) {
 TEST(WebsocketEnding, WeSayCloseAndThePeerAnswers) {
   WebsocketEnd end;
   end.stream->set_close(4001, "failed: no space");
-  end.stream->end_sending();
-  end.stream->end_sending();
+  end.stream->say_close();
+  end.stream->say_close();
   EXPECT_EQ(end.heard_text(),
             "8:\x0f\xa1"
             "failed: no space ");
@@ -101,9 +101,25 @@ TEST(WebsocketEnding, WeSayCloseAndThePeerAnswers) {
   expect_ending(end, false, true, 4001, "failed: no space");
 }
 
+// A browser would answer a close frame before its page has seen what came earlier.
+TEST(WebsocketEnding, WhoTakesLeaveWaitsForThePeerToClose) {
+  WebsocketEnd end;
+  end.stream->set_close(4000, "detached");
+  end.stream->end_sending();
+  EXPECT_EQ(end.heard_text(), "");
+  end.say(2, "on its way");
+  EXPECT_EQ(end.receive_text(), "on its way");
+  end.say(wire_close(1000, "", true));
+  EXPECT_EQ(end.receive_text(), "");
+  EXPECT_EQ(end.heard_text(),
+            "8:\x0f\xa0"
+            "detached ");
+  expect_ending(end, true, true, 1000, "");
+}
+
 TEST(WebsocketEnding, AnEndWithoutACloseFrameIsNotClean) {
   WebsocketEnd end;
-  end.stream->end_sending();
+  end.stream->say_close();
   ::shutdown(end.far.get(), SHUT_WR);
   EXPECT_EQ(end.receive_text(), "-" + std::to_string(ECONNRESET));
   expect_ending(end, true, false, 1006, "gone without a close frame");
@@ -111,7 +127,7 @@ TEST(WebsocketEnding, AnEndWithoutACloseFrameIsNotClean) {
 
 TEST(WebsocketEnding, NobodyWaitsLongForTheAnswer) {
   WebsocketEnd end(WebsocketRole::server, quick());
-  end.stream->end_sending();
+  end.stream->say_close();
   run_for(end.loop, milliseconds(150));
   EXPECT_EQ(end.receive_text(), "-" + std::to_string(ETIMEDOUT));
   expect_ending(end, true, false, 1006, "no answer to the close frame");
