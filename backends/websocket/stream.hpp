@@ -68,8 +68,8 @@ class WebsocketStream final : public Stream {
   /// Says close, unless a frame is under way, and shuts the lower stream down.
   void shut_down() noexcept override;
   void move_to(Loop& loop) noexcept override;
-  /// Says nothing unless a frame is cut short by it: a browser answers a close frame by itself, when
-  /// its page may not have seen yet what came before. What runs inside has said that it leaves
+  /// Says nothing unless a frame is cut short by it: a browser answers a close frame by itself,
+  /// when its page may not have seen yet what came before. What runs inside has said that it leaves
   /// (NBD's DISC), and the peer's close frame tells that it has read that far. It is answered with
   /// the code of set_close().
   void end_sending() noexcept override;

@@ -13,12 +13,11 @@
 import { Backoff, Offers } from './backoff.js';
 import { GatewayError } from './gateway.js';
 
-const closeCode = { eject: 1000, detached: 4000, failed: 4001, outOfStep: 4002, leftOpen: 4003 };
+const closeCode = { eject: 1000, detached: 4000, failed: 4001, outOfStep: 4002, leave: 4003 };
 const ejectWait = 20_000; // ms: the stop hooks of the other side included
 const heedWait = 1_200; // for the gateway to begin with the end of the session
 const messengerWait = 6_000; // for a websocket that can say that the image was ejected
 const offeredAgain = 1_500; // a connection that was not needed is open again by then
-const farewellWait = 5_000; // between a client's DISC and the end of its websocket
 const settledAfter = 5_000; // open for this long: a connection that worked
 const unknownMax = 20;
 const starting = 700; // between two questions for the session's state
@@ -139,7 +138,6 @@ export class Session {
         backoff: new Backoff(this.#env.random),
         offers: new Offers(this.#env.random),
         timer: null,
-        farewell: null,
         socket: null,
         server: null,
         isOpen: false,
@@ -176,8 +174,7 @@ export class Session {
       message: (bytes) => slot.server?.receive(bytes),
       close: (code, reason) => {
         slot.server?.close();
-        this.#env.clearTimeout(slot.farewell);
-        const wasGood = slot.isServing || (openedAt !== null && this.#env.now() - openedAt > settledAfter);
+          const wasGood = slot.isServing || (openedAt !== null && this.#env.now() - openedAt > settledAfter);
         Object.assign(slot, { socket: null, server: null, isOpen: false, isServing: false });
         this.#closed(slot, code, reason, wasGood);
       },
@@ -195,8 +192,9 @@ export class Session {
   #serverEnded(slot, socket, error) {
     slot.isServing = false;
     if (error) socket.close(closeCode.outOfStep, error.message.slice(0, 100));
-    // The client took its leave and will close; 1000 from us would eject the image.
-    else slot.farewell = this.#env.setTimeout(() => socket.close(closeCode.leftOpen, ''), farewellWait);
+    // The client took its leave and waits for this: it proves that nothing of what it sent is still to be carried out,
+    // which the browser's own answer to a close frame would not. 1000 would eject the image.
+    else socket.close(closeCode.leave, '');
   }
 
   #closed(slot, code, reason, wasGood) {
@@ -283,7 +281,6 @@ export class Session {
     this.#env.clearTimeout(this.#awayTimer);
     for (const slot of this.#slots) {
       this.#env.clearTimeout(slot.timer);
-      this.#env.clearTimeout(slot.farewell);
       // What still arrives finds nobody: the store is about to be closed.
       slot.server?.close();
       slot.socket?.close(closeCode.eject, 'the session is over');
