@@ -10,7 +10,8 @@
 namespace nbdring::websocket {
 namespace {
 
-constexpr std::size_t buffer_bytes = 128 * 1024;  // as much as a lane's largest reply, and fits L2
+// One reply to the kernel's usual largest request, 128 KiB, with all its headers; and fits L2.
+constexpr std::size_t buffer_bytes = 132 * 1024;
 constexpr std::size_t early_max = 64 * 1024;
 constexpr std::size_t direct_min = 4096;  // less than a page is not worth a buffer of its own
 constexpr std::size_t direct_buffers_max = 7;
@@ -48,11 +49,13 @@ FrameReceiver::FrameReceiver(Stream& lower, WebsocketRole role, std::span<const 
 
 std::size_t FrameReceiver::receive(std::span<const iovec> buffers) noexcept {
   BufferCursor to(buffers);
-  lower_is_empty_ = false;
   take_held(to);
   if (held_begin_ == held_end_) decode(to);
   for (unsigned refills = 0; !to.is_full() && end_ == End::none; ++refills) {
-    if (lower_is_empty_ || refills == refills_max || !refill(to)) break;
+    // Behind a whole frame nothing need follow: to ask for it would cost each small reply a call.
+    const bool has_enough = refills > 0 || (to.filled() > 0 && decoder_.payload_left() == 0);
+    if (lower_is_empty_ && has_enough) break;
+    if (refills == refills_max || !refill(to)) break;
     decode(to);
   }
   return to.filled();

@@ -93,7 +93,7 @@ class FrameReceiver {
   std::size_t held_end_ = 0;
   std::size_t raw_begin_ = 0;  // at or behind held_end_
   std::size_t raw_end_ = 0;
-  bool lower_is_empty_ = false;  // it gave less than was asked for
+  bool lower_is_empty_ = false;  // it gave less than was asked for, the last time
   std::uint64_t received_ = 0;   // bytes from below
   End end_ = End::none;
   int error_below_ = 0;
