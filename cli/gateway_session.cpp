@@ -230,7 +230,7 @@ Task<void> GatewaySession::watch() {
 void GatewaySession::look_at_peer() {
   const PeersStanding standing = source_->standing();
   tick_.reset();
-  if (standing.away_since) {
+  if (standing.away_since || standing.was_ejected) {
     look_at_users(standing);
   } else {
     look_at_health();
@@ -265,9 +265,11 @@ bool GatewaySession::comes_and_goes() {
 void GatewaySession::look_at_users(const PeersStanding& standing) {
   const auto users = front_->users();
   is_in_use_ = !users.empty();
+  // At once, while a peer of several connections still serves what the end has to write out.
   if (standing.was_ejected && users.empty()) return end(End::ejected);
   const auto grace = settings_.configuration.grace;
-  if (Clock::now() >= *standing.away_since + grace) return end(End::left);
+  const auto& away_since = standing.away_since;
+  if (away_since && Clock::now() >= *away_since + grace) return end(End::left);
   if (std::exchange(was_away_, true)) return;
   const std::string waits = "; I/O waits for it for " + duration_text(grace);
   const std::string use =

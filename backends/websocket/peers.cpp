@@ -73,6 +73,7 @@ void Peers::note_arrival(const PeerInfo& info) {
   if (standing_.connections++ == 0) {
     standing_.here_since = Clock::now();
     if (standing_.has_come) ++standing_.returns;
+    standing_.was_ejected = false;
     connections_ = std::clamp(info.connections, 1U, connections_max);
   }
   if (!standing_.has_come) image_ = info.image;
