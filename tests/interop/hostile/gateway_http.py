@@ -6,7 +6,7 @@ import struct
 import time
 
 from cases import case
-from gateway_place import PORT, asks_page
+from gateway_place import PORT, asks_page, exchange
 from websocket import connect, head, read_answer, upgrade
 
 # name, bytes, the status that is due; None: closed without a word
@@ -53,14 +53,6 @@ UPGRADES = [
     ("a_protocol_twice", {"Sec_WebSocket_Protocol": "a, a"}, 400),
     ("a_protocol_that_is_none", {"Sec_WebSocket_Protocol": "a b"}, 400),
 ]
-
-
-def exchange(data):
-    connection = connect(PORT)
-    connection.sendall(data)
-    status, _, _ = read_answer(connection)
-    connection.close()
-    return status
 
 
 def expect_status(data, due):

@@ -166,3 +166,12 @@ def until_second_half(peer, misdeed):
         if asked[0] == READ and asked[2] == HALF_SIZE:
             return misdeed(peer, asked[1])
         peer.serve(asked)
+
+
+def exchange(data):
+    """The status of one request."""
+    connection = connect(PORT)
+    connection.sendall(data)
+    status, _, _ = read_answer(connection)
+    connection.close()
+    return status

@@ -3,9 +3,9 @@
 usage: gateway_run.py FRONT PID LOG GROUP PORT FOLDER [NAME]
 
 GROUP names the module with the cases, NAME the only one of them. Each case has a configuration of the gateway of its
-own for its time; eight run at once, twice over. Meanwhile a well-behaved peer serves another configuration, at whose
-FRONT a well-behaved client does verified I/O. In the end: no thread, descriptor or memory of all of them is left, and
-so many lines in the log that a machine can bear them.
+own for its time; eight run at once, twice over. Meanwhile a well-behaved peer (with NBDRING_TOKEN, where the gateway
+asks for one) serves another configuration, at whose FRONT a well-behaved client does verified I/O. In the end: no
+thread, descriptor or memory of all of them is left, and so many lines in the log that a machine can bear them.
 """
 
 import importlib
@@ -32,7 +32,9 @@ LINES_MAX = 20  # for each case: what an administrator is told of one peer's mis
 
 
 def serve_memory(ready):
-    websocket = Websocket(int(sys.argv[5]), "/good", source="127.0.0.1")
+    token = os.environ.get("NBDRING_TOKEN")
+    protocol = {"Sec_WebSocket_Protocol": f"nbd.token.{token}"} if token else {}
+    websocket = Websocket(int(sys.argv[5]), "/good", source="127.0.0.1", **protocol)
     websocket.socket.settimeout(120)
     peer, memory = Peer(websocket, 1), bytearray(SIZE)
     ready.set()

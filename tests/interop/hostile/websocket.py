@@ -140,13 +140,17 @@ class Websocket:
 
     def wait_ended(self, seconds=15):
         """Reads until the gateway closes: how it did."""
-        self.socket.settimeout(seconds)
         try:
+            self.socket.settimeout(seconds)
             while True:
                 self.payload = b""
                 self.recv(1)
         except Ended as ended:
             return ended
+        except TimeoutError:
+            raise
+        except OSError as error:  # we have closed it ourselves
+            return Ended(None, str(error))
         finally:
             self.socket.close()
 
