@@ -77,7 +77,7 @@ struct PeersOptions {
 
 /// What there is to know of the peer now.
 struct PeersStanding {
-  bool has_come = false;  // ever
+  bool has_come = false;     // ever
   bool was_ejected = false;  // said on one connection, for all; the others may serve on meanwhile
   std::optional<Clock::time_point> away_since;  // it has come, and no connection is left
   Clock::time_point here_since;                 // since it came, or came back
