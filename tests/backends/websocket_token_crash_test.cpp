@@ -1,6 +1,7 @@
 // What is left of a token when the process that takes it dies, and when two take it at once.
 
 #include <fcntl.h>
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -135,11 +136,8 @@ TEST_F(TokenCrash, TheFileIsOnTheDiskBeforeItsNameAndTheNameBeforeTheAnswer) {
     if (call == SYS_fsync) order += 's';
     if (call == SYS_write) order += 'w';
   }
-  // The use, the answer, the settling.
-  EXPECT_EQ(order,
-            "wsrs"
-            "w"
-            "wsrs");
+  // The use, the answer, the settling. Sanitizers write to a pipe of their own now and then.
+  EXPECT_THAT(order, testing::MatchesRegex("w+srsw+srsw*"));
 }
 
 TEST_F(TokenCrash, OfTwoProcessesWithOneTokenOneGetsIn) {

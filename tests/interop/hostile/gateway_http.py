@@ -171,13 +171,15 @@ def trickle(connections, seconds):
 
 @case()
 def slow_silent_and_greedy_ones(_):
-    """Heads that come a byte at a time, connections that say nothing, and answers that nobody reads: for 10 s."""
-    slow = [connect(PORT, f"127.0.2.{n % 50 + 1}") for n in range(100)]
+    """Heads that come a byte at a time, connections that say nothing, and answers that nobody reads: for 10 s.
+
+    Half as many as the gateway takes at once: the other cases run beside this one."""
+    slow = [connect(PORT, f"127.0.2.{n % 50 + 1}") for n in range(60)]
     for connection in slow:
         connection.sendall(b"GET /")
-    silent = [connect(PORT, f"127.0.3.{n % 50 + 1}") for n in range(50)]
+    silent = [connect(PORT, f"127.0.3.{n % 50 + 1}") for n in range(30)]
     greedy = []
-    for n in range(50):
+    for n in range(30):
         connection = socket.socket()
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1)
         connection.bind((f"127.0.4.{n + 1}", 0))
@@ -187,8 +189,9 @@ def slow_silent_and_greedy_ones(_):
     assert asks_page() < 5, "others wait"
     ended = trickle(slow, 20)
     assert len(ended) == len(slow), f"{len(slow) - len(ended)} are still there"
-    assert all(8 < took < 16 for _, took in ended), ended
-    assert sum(status == 408 for status, _ in ended) > 90, ended
+    # 10 s from their coming, which asks_page() has used up a part of.
+    assert all(4 < took < 16 for _, took in ended), ended
+    assert sum(status == 408 for status, _ in ended) > 54, ended
     for connection in silent:
         connection.settimeout(10)
         assert read_answer(connection)[0] in (408, None)

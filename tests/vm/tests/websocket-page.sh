@@ -3,7 +3,7 @@
 # a disk: reads it, mounts it, writes to it while the page is reloaded; and what was written is in the image that the
 # browser saves.
 # vm-companion: ../../browser/companion.mjs
-# vm-timeout: 700
+# vm-timeout: 2400
 source "$(dirname "$0")/kernel-functions.sh"
 cd "$SCRATCH"
 exec 4<>/dev/virtio-ports/companion
