@@ -2,6 +2,7 @@
 // name.
 
 import assert from 'node:assert/strict';
+import { File } from 'node:buffer'; // not global in Debian 12's node
 import { createHash } from 'node:crypto';
 import test from 'node:test';
 import { load, randomBytes, seeded } from './support/pages.mjs';
