@@ -11,6 +11,7 @@
 #include "backends/memory.hpp"
 #include "client/runtime/scope.hpp"
 #include "tests/support/backend_user.hpp"
+#include "tests/support/borrowed_backend.hpp"
 #include "tests/support/faulty_backend.hpp"
 #include "tests/support/fixtures.hpp"
 #include "tests/support/gated_backend.hpp"
@@ -22,16 +23,6 @@ namespace {
 constexpr std::uint64_t block = 64 * 1024;
 constexpr std::uint64_t size = 64 * block + 5000;
 
-class Borrowed final : public Backend {
- public:
-  explicit Borrowed(Backend& inner) : inner_(inner) {}
-  const Export& about() const override { return inner_.about(); }
-  std::unique_ptr<BackendLane> open_lane(Loop& loop) override { return inner_.open_lane(loop); }
-
- private:
-  Backend& inner_;
-};
-
 class CacheTest : public testing::Test {
  protected:
   CacheTest() {
@@ -41,7 +32,7 @@ class CacheTest : public testing::Test {
   std::unique_ptr<Backend> cache(std::uint64_t bytes = 16 << 20) {
     CacheOptions options;
     options.bytes = bytes;
-    return cached(std::make_unique<Borrowed>(counted_), options, log_.log());
+    return cached(std::make_unique<BorrowedBackend>(counted_), options, log_.log());
   }
 
   MemoryBackend memory_{size};
@@ -112,7 +103,8 @@ TEST_F(CacheTest, AFailureBelowIsNotKept) {
   Random random(1);
   FaultyBackend faulty(memory_.about(), random, FaultOptions());
   faulty.fill(memory_.bytes());
-  const auto backend = cached(std::make_unique<Borrowed>(faulty), CacheOptions(), log_.log());
+  const auto backend =
+      cached(std::make_unique<BorrowedBackend>(faulty), CacheOptions(), log_.log());
   BackendUser user(*backend);
   std::vector<std::byte> bytes(block);
   FaultOptions errors;
@@ -134,9 +126,9 @@ TEST_F(CacheTest, TheFileIsMadeAnewAndLeavesNothing) {
   TemporaryFile there(0);
   CacheOptions options;
   options.path = there.path();
-  EXPECT_THROW(cached(std::make_unique<Borrowed>(counted_), options, log_.log()), Failure);
+  EXPECT_THROW(cached(std::make_unique<BorrowedBackend>(counted_), options, log_.log()), Failure);
   options.path = there.path() + ".cache";
-  const auto backend = cached(std::make_unique<Borrowed>(counted_), options, log_.log());
+  const auto backend = cached(std::make_unique<BorrowedBackend>(counted_), options, log_.log());
   EXPECT_NE(::access(options.path.c_str(), F_OK), 0);
 }
 
@@ -168,7 +160,8 @@ TEST_F(CacheTest, WhatIsFetchedBesideAWriteIsNotKept) {
   FaultyBackend faulty(memory_.about(), random, FaultOptions());
   faulty.fill(memory_.bytes());
   for (std::uint64_t number = 2; number < 22; ++number) {
-    const auto backend = cached(std::make_unique<Borrowed>(faulty), CacheOptions(), log_.log());
+    const auto backend =
+        cached(std::make_unique<BorrowedBackend>(faulty), CacheOptions(), log_.log());
     Loop loop;
     const auto lane = backend->open_lane(loop);
     bool is_seen = false;

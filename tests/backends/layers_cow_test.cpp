@@ -8,6 +8,7 @@
 
 #include "backends/memory.hpp"
 #include "tests/support/backend_user.hpp"
+#include "tests/support/borrowed_backend.hpp"
 #include "tests/support/faulty_backend.hpp"
 #include "tests/support/fixtures.hpp"
 #include "tests/support/gated_backend.hpp"
@@ -19,17 +20,6 @@ namespace {
 constexpr std::uint64_t block = 64 * 1024;
 constexpr std::uint64_t size = 10 * block + 5000;  // the last block is a short one
 
-/// Passes on to a backend that is the test's.
-class Borrowed final : public Backend {
- public:
-  explicit Borrowed(Backend& inner) : inner_(inner) {}
-  const Export& about() const override { return inner_.about(); }
-  std::unique_ptr<BackendLane> open_lane(Loop& loop) override { return inner_.open_lane(loop); }
-
- private:
-  Backend& inner_;
-};
-
 class CowTest : public testing::Test {
  protected:
   CowTest() { fill_pattern(base_.bytes(), 1, 0); }
@@ -39,7 +29,7 @@ class CowTest : public testing::Test {
   }
 
   std::unique_ptr<Backend> cow(const std::string& path = {}) {
-    return copy_on_write(std::make_unique<Borrowed>(base_), path, log_.log());
+    return copy_on_write(std::make_unique<BorrowedBackend>(base_), path, log_.log());
   }
   static std::vector<std::byte> all(BackendUser& user) {
     std::vector<std::byte> bytes(size);
@@ -212,7 +202,7 @@ TEST_F(CowTest, ErrorsFromBelowReachTheClientAndChangeNothing) {
   Random random(1);
   FaultyBackend faulty(base_.about(), random, FaultOptions());
   faulty.fill(base_.bytes());
-  const auto backend = copy_on_write(std::make_unique<Borrowed>(faulty), {}, log_.log());
+  const auto backend = copy_on_write(std::make_unique<BorrowedBackend>(faulty), {}, log_.log());
   BackendUser user(*backend);
   FaultOptions errors;
   errors.error_percent = 100;
@@ -231,7 +221,7 @@ TEST_F(CowTest, ErrorsFromBelowReachTheClientAndChangeNothing) {
 // Two lanes write two parts of one block for the first time, and the copy of both is delayed.
 TEST_F(CowTest, FirstWritesOfOneBlockWaitForEachOther) {
   GatedBackend gated(base_);
-  const auto backend = copy_on_write(std::make_unique<Borrowed>(gated), {}, log_.log());
+  const auto backend = copy_on_write(std::make_unique<BorrowedBackend>(gated), {}, log_.log());
   std::list<LaneFixture> lanes;
   for (int i = 0; i < 3; ++i) lanes.emplace_back(*backend, small_lane());
   std::uint64_t at = 1000;

@@ -8,6 +8,7 @@
 
 #include "backends/file.hpp"
 #include "tests/support/backend_user.hpp"
+#include "tests/support/borrowed_backend.hpp"
 #include "tests/support/faulty_backend.hpp"
 #include "tests/support/fixtures.hpp"
 #include "tests/support/gated_backend.hpp"
@@ -19,16 +20,6 @@ namespace {
 constexpr std::uint64_t size = 8 * 1024 * 1024 + 512;
 constexpr std::uint32_t step = 16 * 1024;
 constexpr std::uint64_t window = 1024 * 1024;
-
-class Borrowed final : public Backend {
- public:
-  explicit Borrowed(Backend& inner) : inner_(inner) {}
-  const Export& about() const override { return inner_.about(); }
-  std::unique_ptr<BackendLane> open_lane(Loop& loop) override { return inner_.open_lane(loop); }
-
- private:
-  Backend& inner_;
-};
 
 class ReadAheadTest : public testing::Test {
  protected:
@@ -43,7 +34,7 @@ class ReadAheadTest : public testing::Test {
   TemporaryFile file_{size};
   std::unique_ptr<FileBackend> base_ = make_base();
   GatedBackend gated_{*base_};
-  std::unique_ptr<Backend> layer_ = read_ahead(std::make_unique<Borrowed>(gated_), window);
+  std::unique_ptr<Backend> layer_ = read_ahead(std::make_unique<BorrowedBackend>(gated_), window);
 };
 
 TEST_F(ReadAheadTest, ReadsInARowAreFetchedAheadUpToTheWindow) {
@@ -117,7 +108,7 @@ TEST_F(ReadAheadTest, AFetchThatAWriteOvertakesIsThrownAway) {
   Random random(3);
   FaultyBackend faulty(base_->about(), random, FaultOptions());
   faulty.fill(pattern(1, 0, size));
-  const auto layer = read_ahead(std::make_unique<Borrowed>(faulty), window);
+  const auto layer = read_ahead(std::make_unique<BorrowedBackend>(faulty), window);
   for (int round = 0; round < 20; ++round) {
     Loop loop;
     const auto lane = layer->open_lane(loop);

@@ -60,9 +60,9 @@ function serve(socket, { ready, end }) {
         }
         return false;
       },
-      // The client may have given another connection up: the browser itself answers a close frame, before what came
-      // ahead of it has been done in here. Messages are delivered in the order of their arrival, and this handshake has
-      // taken round trips since; so what may still be undone is what a connection holds back.
+      // A client that takes its leave (DISC) waits until we close, so nothing of that connection is left. But it may
+      // have given one up that the network cut, of which the browser knows nothing yet: what had arrived by then was
+      // delivered while this handshake took its round trips, so what may be undone is what is held back.
       ready: () => {
         for (const other of connections) if (other !== connection) other.settle();
         ready();
