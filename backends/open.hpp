@@ -10,6 +10,7 @@
 #include "backends/nbd/dial.hpp"
 #include "backends/nbd/tls_settings.hpp"
 #include "client/engine/backend.hpp"
+#include "client/engine/keepsakes.hpp"
 #include "client/protocol/backend_spec.hpp"
 #include "client/runtime/log.hpp"
 
@@ -18,6 +19,15 @@ namespace nbdring {
 struct OpenOptions {
   bool read_only = false;              // on top of what the argument itself says
   std::vector<LayerSpec> layers = {};  // in front of it, outermost first
+
+  /// What a former engine of this device left, and where to leave it for the next one; null: what
+  /// is in memory dies with this process. Outlives the backend.
+  Keepsakes* keepsakes = nullptr;
+  /// A former engine died with requests on their way: what it sent may still be carried out.
+  bool after_crash = false;
+  /// How long a file may be locked by somebody else: an engine that was killed holds it until its
+  /// last write is done.
+  std::chrono::milliseconds lock_wait{2000};
 
   // For remote backends; the others have no use for them.
   TlsOptions tls = {};  // towards the remote server, on top of what the URI says

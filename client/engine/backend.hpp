@@ -59,6 +59,12 @@ class BackendLane {
   /// Status says that they may not be.
   virtual Task<Status> close() { co_return Status::ok(); }
 
+  /// The connection that the requests under way came by is lost: nobody waits for their answers.
+  /// What has not begun ends with ECANCELED soon; what has begun ends when it is done, or is known
+  /// never to be done. None comes after it but close(), when all have ended; the other lanes serve
+  /// on meanwhile.
+  virtual void give_up() noexcept {}
+
   /// Coroutine frames come from the lane's loop.
   virtual FramePool& frames() = 0;
 };
