@@ -61,14 +61,14 @@ Device::Device(Backend& backend, const DeviceOptions& options, Log& log)
     : backend_(backend),
       options_(options),
       log_(log),
-      ended_(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {
-  if (!ended_.is_open()) fail_errno(FailureKind::failed, "cannot create an eventfd");
+      attention_(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {
+  if (!attention_.is_open()) fail_errno(FailureKind::failed, "cannot create an eventfd");
 }
 
 Device::~Device() {
   stop();
   // A lane that waits for a remote that is away would wait for ever.
-  pollfd ended{ended_.get(), POLLIN, 0};
+  pollfd ended{attention_.get(), POLLIN, 0};
   if (!has_ended() && ::poll(&ended, 1, close_patience) == 0) backend_.abandon();
   lanes_.clear();  // joins
 }
@@ -104,7 +104,7 @@ void Device::start(std::vector<FileDescriptor> sockets) {
 void Device::lane_ended() noexcept {
   if (serving_.fetch_sub(1) != 1) return;
   constexpr std::uint64_t one = 1;
-  [[maybe_unused]] const ssize_t written = ::write(ended_.get(), &one, sizeof one);
+  [[maybe_unused]] const ssize_t written = ::write(attention_.get(), &one, sizeof one);
 }
 
 bool Device::has_ended() const { return serving_ == 0; }
@@ -114,6 +114,21 @@ void Device::stop() noexcept {
     if (lane->thread) lane->thread->shut_down();
   }
 }
+
+std::vector<std::size_t> Device::lost() const { return {}; }
+
+void Device::replace(std::size_t lane, FileDescriptor) { ENSURE(lane < lanes_.size()); }
+
+std::chrono::milliseconds Device::age_when_lost(std::size_t lane) const {
+  ENSURE(lane < lanes_.size());
+  return std::chrono::milliseconds{0};
+}
+
+bool Device::pause(Clock::time_point) { return false; }
+
+void Device::resume() {}
+
+std::vector<FileDescriptor> Device::take_sockets() { return {}; }
 
 const LaneStats& Device::stats(std::size_t lane) const {
   ENSURE(lane < lanes_.size());
