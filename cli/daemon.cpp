@@ -36,25 +36,15 @@ class ForegroundAnnouncer final : public Announcer {
 
 // The journal's socket is made non-blocking: a journal that waits for the very device we serve must
 // not stop us.
-FileDescriptor open_log(const std::string& path) {
+FileDescriptor open_log(const std::string& path, LogFile file) {
   FileDescriptor journal(sd_journal_stream_fd("nbdring", LOG_INFO, 0));
   if (journal.is_open()) {
     ::fcntl(journal.get(), F_SETFL, O_WRONLY | O_NONBLOCK);
     return journal;
   }
+  const int emptied = file == LogFile::begin ? O_TRUNC : 0;
   return FileDescriptor(
-      ::open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0600));
-}
-
-void let_go_of_streams(const std::string& log_path) {
-  const FileDescriptor nothing(::open("/dev/null", O_RDWR | O_CLOEXEC));
-  ENSURE(nothing.is_open());
-  const FileDescriptor log = open_log(log_path);
-  ::dup2(nothing.get(), STDIN_FILENO);
-  ::dup2(nothing.get(), STDOUT_FILENO);
-  ::dup2(log.is_open() ? log.get() : nothing.get(), STDERR_FILENO);
-  // A working directory would keep its file system mounted.
-  ENSURE(::chdir("/") == 0);
+      ::open(path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW | emptied, 0600));
 }
 
 class PipeAnnouncer final : public Announcer {
@@ -64,7 +54,7 @@ class PipeAnnouncer final : public Announcer {
   // The streams first: the starter's reader waits until the last writer has closed them.
   void ready(const std::string& line, const std::string& log_path) override {
     ENSURE(!has_told());
-    let_go_of_streams(log_path);
+    let_go_of_streams(log_path, LogFile::go_on);
     if (!send(ready_byte, line)) {
       throw Failure(FailureKind::failed, "whoever started this engine has gone: detaching");
     }
@@ -151,6 +141,17 @@ int run_in_background(const EngineMain& engine) {
   }
   print(text + "\n");
   return 0;
+}
+
+void let_go_of_streams(const std::string& log_path, LogFile file) {
+  const FileDescriptor nothing(::open("/dev/null", O_RDWR | O_CLOEXEC));
+  ENSURE(nothing.is_open());
+  const FileDescriptor log = open_log(log_path, file);
+  ::dup2(nothing.get(), STDIN_FILENO);
+  ::dup2(nothing.get(), STDOUT_FILENO);
+  ::dup2(log.is_open() ? log.get() : nothing.get(), STDERR_FILENO);
+  // A working directory would keep its file system mounted.
+  ENSURE(::chdir("/") == 0);
 }
 
 void bound_log_file() noexcept {

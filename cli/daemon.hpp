@@ -29,6 +29,13 @@ int run_in_foreground(const EngineMain& engine);
 /// descriptor.
 int run_in_background(const EngineMain& engine);
 
+/// A log that is a file: emptied by the first who opens it, or written on.
+enum class LogFile { begin, go_on };
+
+/// Standard streams and working directory become nobody's: what is written to standard error goes
+/// to the journal, or to the file at log_path where there is none.
+void let_go_of_streams(const std::string& log_path, LogFile file);
+
 /// Empties a log that is a file and has grown beyond a mebibyte. Log lines are rare; this bounds
 /// them all the same.
 void bound_log_file() noexcept;
