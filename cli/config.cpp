@@ -1,22 +1,14 @@
 #include "cli/config.hpp"
 
-#include <fcntl.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
-#include <array>
-#include <cerrno>
 #include <utility>
 
 #include "cli/config_reader.hpp"
 #include "cli/options.hpp"
+#include "cli/trusted_file.hpp"
 #include "client/runtime/error.hpp"
-#include "client/runtime/file_descriptor.hpp"
 
 namespace nbdring {
 namespace {
-
-constexpr std::size_t bytes_max = 1024 * 1024;
 
 /// Takes a table apart; what no part has asked for is unknown.
 class Section {
@@ -88,31 +80,6 @@ class Section {
   ConfigReader reader_;
 };
 
-void refuse_unsafe(const struct stat& file, const std::string& path, uid_t user) {
-  if (!S_ISREG(file.st_mode)) {
-    throw Failure(FailureKind::failed, "the configuration " + path + " is not a regular file");
-  }
-  if (user == 0 && (file.st_uid != 0 || (file.st_mode & (S_IWGRP | S_IWOTH)) != 0)) {
-    throw Failure(FailureKind::failed, "the configuration " + path +
-                                           " can be written by others than root, who would then "
-                                           "decide what root runs; chown root, chmod go-w");
-  }
-}
-
-std::string read_all(int fd, const std::string& path) {
-  std::string text;
-  std::array<char, 4096> part{};
-  while (true) {
-    const ssize_t bytes = ::read(fd, part.data(), part.size());
-    if (bytes < 0) fail_errno(FailureKind::failed, "cannot read the configuration " + path);
-    if (bytes == 0) return text;
-    text.append(part.data(), static_cast<std::size_t>(bytes));
-    if (text.size() > bytes_max) {
-      throw Failure(FailureKind::failed, "the configuration " + path + " is larger than 1 MiB");
-    }
-  }
-}
-
 }  // namespace
 
 Config parse_config(std::string_view text, const std::string& file) {
@@ -128,15 +95,9 @@ Config parse_config(std::string_view text, const std::string& file) {
 
 std::optional<Config> read_config(const std::string& path, uid_t user) {
   if (path == "/dev/null") return Config{};
-  // Not to wait for the writer of a pipe; it is refused.
-  const FileDescriptor fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
-  if (!fd.is_open() && (errno == ENOENT || errno == ENOTDIR)) return std::nullopt;
-  struct stat file {};
-  if (!fd.is_open() || ::fstat(fd.get(), &file) != 0) {
-    fail_errno(FailureKind::failed, "cannot read the configuration " + path);
-  }
-  refuse_unsafe(file, path, user);
-  return parse_config(read_all(fd.get(), path), path);
+  const auto text = read_trusted_file(path, user, "the configuration");
+  if (!text) return std::nullopt;
+  return parse_config(*text, path);
 }
 
 }  // namespace nbdring
