@@ -75,10 +75,19 @@ void clean_up_after(const DeviceRecord& dead, const RunFolder& folder, Log& log)
 }
 
 /// The lanes, and the driver in front of them.
-struct AttachedDevice::Front {
-  Front(Backend& backend, const AttachOptions& options, Log& log)
-      : device(backend, device_options(), log), attachment(backend.about(), options, log) {}
-  Device device;
+struct AttachedDevice::Front final : public ServedDevice {
+  Front(Backend& served, const AttachOptions& options, Log& log)
+      : behind(served),
+        lanes(served, device_options(), log),
+        attachment(served.about(), options, log) {}
+
+  Backend& backend() override { return behind; }
+  Device& device() override { return lanes; }
+  std::uint64_t swap_backend(Deadline) override { return behind.about().size; }
+  void grow_backend(std::uint64_t) override {}
+
+  Backend& behind;
+  Device lanes;
   Attachment attachment;
 };
 
@@ -88,7 +97,7 @@ std::unique_ptr<AttachedDevice::Front> AttachedDevice::connect_front(Backend& ba
   for (unsigned tries_left = connect_tries; true;) {
     auto front = std::make_unique<Front>(backend, options, log);
     stay_in_memory(log);
-    front->device.start(front->attachment.take_lane_sockets());
+    front->lanes.start(front->attachment.take_lane_sockets());
     try {
       front->attachment.connect(attach_wait);
       return front;
@@ -105,9 +114,8 @@ AttachedDevice::AttachedDevice(Loop& loop, Backend& backend, const DeviceSetting
       record_(record_of(settings, backend.about(), front_->attachment.index())),
       record_file_(std::make_unique<RecordFile>(folder, record_)),
       control_(folder.socket_path(record_.index)) {
-  const SessionParts parts{
-      loop,  backend, front_->device, front_->attachment, record_, *record_file_,
-      owner, log,     control_.fd(),  settings.bounds_log};
+  const SessionParts parts{loop, *front_,       front_->attachment, record_, *record_file_, owner,
+                           log,  control_.fd(), settings.bounds_log};
   session_ = std::make_unique<DeviceSession>(parts);
 }
 

@@ -16,6 +16,8 @@ int run_attach(const AttachCommand& command, const CommonOptions& common);
 int run_detach(const DetachCommand& command, const CommonOptions& common);
 int run_list(const ListCommand& command, const CommonOptions& common);
 int run_status(const StatusCommand& command, const CommonOptions& common);
+int run_resize(const ResizeCommand& command, const CommonOptions& common);
+int run_upgrade(const UpgradeCommand& command, const CommonOptions& common);
 int run_serve(const ServeCommand& command, const CommonOptions& common);
 int run_info(const InfoCommand& command, const CommonOptions& common);
 int run_gateway(const GatewayCommand& command, const CommonOptions& common);

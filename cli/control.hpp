@@ -1,17 +1,21 @@
 #pragma once
-// The control socket of a device, /run/nbdring/nbdN.sock: how detach and status talk to its engine.
+// The control socket of a device, /run/nbdring/nbdN.sock: how detach, status, resize and upgrade
+// talk to its engine.
 // The folder is root's alone (0700), so who can connect may do everything.
 //
 // A connection carries one request and one reply, each a line of JSON:
 //
 //   {"command":"status"}                          {"exit":0,"body":{...}}
 //   {"command":"detach","force":false}            {"exit":3,"error":"/dev/nbd0 is in use: ..."}
+//   {"command":"resize","force":false,"size":N}   {"exit":0,"body":{"size":N,...}}; size: optional
+//   {"command":"upgrade","program":"/usr/..."}    {"exit":0,"body":{"stall_ms":N,...}}
 //
 // Nobody is trusted with the engine's time or memory: a line longer than its limit, a request that
 // does not come in time, or is none, ends the connection; a few connections are served at once.
 
 #include <chrono>
 #include <cstddef>
+#include <cstdint>
 #include <optional>
 #include <string>
 #include <vector>
@@ -26,9 +30,11 @@
 namespace nbdring {
 
 struct ControlRequest {
-  enum class Command { status, detach };
+  enum class Command { status, detach, resize, upgrade };
   Command command = Command::status;
-  bool force = false;  // detach although it is in use
+  bool force = false;                   // detach although it is in use; make it smaller
+  std::optional<std::uint64_t> size{};  // resize: bytes; none: what the backend has
+  std::string program{};                // upgrade: the new one, an absolute path
 };
 
 struct ControlReply {

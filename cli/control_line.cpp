@@ -24,13 +24,34 @@ Json object_from(const std::string& line) {
   return json;
 }
 
+std::uint64_t size_from(const Json& json) {
+  if (!json.is_number_unsigned()) refuse("a size is a number of bytes");
+  return json.get<std::uint64_t>();
+}
+
 }  // namespace
 
 std::string to_line(const ControlRequest& request) {
+  using Command = ControlRequest::Command;
   Json json;
-  const bool is_detach = request.command == ControlRequest::Command::detach;
-  json["command"] = is_detach ? "detach" : "status";
-  if (is_detach) json["force"] = request.force;
+  switch (request.command) {
+    case Command::status:
+      json["command"] = "status";
+      break;
+    case Command::detach:
+      json["command"] = "detach";
+      json["force"] = request.force;
+      break;
+    case Command::resize:
+      json["command"] = "resize";
+      json["force"] = request.force;
+      if (request.size) json["size"] = *request.size;
+      break;
+    case Command::upgrade:
+      json["command"] = "upgrade";
+      json["program"] = request.program;
+      break;
+  }
   return text_of(json);
 }
 
@@ -47,9 +68,20 @@ ControlRequest parse_control_request(const std::string& line) {
   const Json json = object_from(line);
   try {
     const auto command = json.at("command").get<std::string>();
-    if (command == "status") return {ControlRequest::Command::status, false};
-    if (command == "detach") {
-      return {ControlRequest::Command::detach, json.at("force").get<bool>()};
+    ControlRequest request;
+    if (command == "status") return request;
+    if (command == "upgrade") {
+      request.command = ControlRequest::Command::upgrade;
+      request.program = json.at("program").get<std::string>();
+      return request;
+    }
+    if (command == "detach" || command == "resize") {
+      const bool is_detach = command == "detach";
+      request.command =
+          is_detach ? ControlRequest::Command::detach : ControlRequest::Command::resize;
+      request.force = json.at("force").get<bool>();
+      if (!is_detach && json.contains("size")) request.size = size_from(json["size"]);
+      return request;
     }
   } catch (const nlohmann::json::exception& error) {
     refuse(error.what());

@@ -7,6 +7,7 @@
 
 #include "cli/daemon.hpp"
 #include "cli/in_use.hpp"
+#include "cli/resize_device.hpp"
 #include "cli/waits.hpp"
 #include "client/runtime/error.hpp"
 #include "client/runtime/scope.hpp"
@@ -30,9 +31,15 @@ bool is_away(const BackendHealth& health) {
 
 }  // namespace
 
+ControlReply DeviceOwner::upgrade(const std::string&) {
+  return {static_cast<int>(FailureKind::failed),
+          "this device cannot be upgraded: its connections are those of the process that serves it",
+          ""};
+}
+
 DeviceSession::DeviceSession(const SessionParts& parts)
     : parts_(parts), control_(parts.loop, *this, parts.log), minute_(every_minute()) {
-  ENSURE(parts.control_listener >= 0 && parts.device.lanes() > 0);
+  ENSURE(parts.control_listener >= 0 && parts.served.device().lanes() > 0);
 }
 
 Task<void> DeviceSession::run() {
@@ -42,7 +49,7 @@ Task<void> DeviceSession::run() {
   if (parts_.bounds_log) scope.spawn(watch_log());
   co_await finished_.wait();
   control_.stop();
-  parts_.loop.cancel(parts_.device.ended_fd());
+  parts_.loop.cancel(parts_.served.device().ended_fd());
   parts_.loop.cancel(minute_.get());
   co_await scope.join();
 }
@@ -50,7 +57,7 @@ Task<void> DeviceSession::run() {
 void DeviceSession::finish() { finished_.raise(); }
 
 Task<void> DeviceSession::watch_lanes() {
-  const int result = co_await parts_.loop.readable(parts_.device.ended_fd());
+  const int result = co_await parts_.loop.readable(parts_.served.device().ended_fd());
   if (result < 0 || disconnected_) co_return;
   lanes_ended();
   finished_.raise();
@@ -75,7 +82,18 @@ void DeviceSession::lanes_ended() {
 }
 
 ControlReply DeviceSession::handle(const ControlRequest& request) {
-  return request.command == ControlRequest::Command::detach ? detach(request.force) : status();
+  switch (request.command) {
+    case ControlRequest::Command::status:
+      return status();
+    case ControlRequest::Command::detach:
+      return detach(request.force);
+    case ControlRequest::Command::resize:
+      return resize(request.size, request.force);
+    case ControlRequest::Command::upgrade:
+      return upgrade(request.program);
+  }
+  ENSURE(!"every command is handled");
+  return {};
 }
 
 void DeviceSession::replied(const ControlRequest&, const ControlReply&) {
@@ -83,29 +101,50 @@ void DeviceSession::replied(const ControlRequest&, const ControlReply&) {
 }
 
 ControlReply DeviceSession::status() const {
-  ENSURE(parts_.device.lanes() == parts_.record.connections);
+  ENSURE(parts_.served.device().lanes() == parts_.record.connections);
   std::vector<const LaneStats*> lanes;
-  for (std::size_t i = 0; i < parts_.device.lanes(); ++i) {
-    lanes.push_back(&parts_.device.stats(i));
+  for (std::size_t i = 0; i < parts_.served.device().lanes(); ++i) {
+    lanes.push_back(&parts_.served.device().stats(i));
   }
   DeviceStatus status =
-      collect_status(parts_.record, lanes, std::time(nullptr), parts_.backend.health());
+      collect_status(parts_.record, lanes, std::time(nullptr), parts_.served.backend().health());
   parts_.owner.complete(status);
   return {0, "", to_json(status)};
 }
 
+ControlReply DeviceSession::upgrade(const std::string& program) {
+  if (auto reply = refused_at_the_end()) return std::move(*reply);
+  return parts_.owner.upgrade(program);
+}
+
+ControlReply DeviceSession::resize(std::optional<std::uint64_t> size, bool force) {
+  if (auto reply = refused_at_the_end()) return std::move(*reply);
+  const std::string reason = parts_.owner.fixed_size_reason();
+  if (!reason.empty()) {
+    return {static_cast<int>(FailureKind::failed),
+            parts_.record.device() + " cannot be resized: " + reason, ""};
+  }
+  return resize_device(
+      {parts_.served, parts_.attachment, parts_.record, parts_.record_file, parts_.log}, size,
+      force);
+}
+
+std::optional<ControlReply> DeviceSession::refused_at_the_end() const {
+  if (!asked_ && !finished_.raised()) return std::nullopt;
+  return ControlReply{static_cast<int>(FailureKind::busy),
+                      parts_.record.device() + " is being detached already", ""};
+}
+
 ControlReply DeviceSession::detach(bool force) {
   const std::string device = parts_.record.device();
-  if (asked_ || finished_.raised()) {
-    return {static_cast<int>(FailureKind::busy), device + " is being detached already", ""};
-  }
+  if (auto reply = refused_at_the_end()) return std::move(*reply);
   if (!force) {
     const auto users = lasting_users_of(parts_.record.index, Deadline::in(passing_user_wait));
     if (!users.empty()) {
       return {static_cast<int>(FailureKind::busy), in_use_text(device, users), ""};
     }
   }
-  const BackendHealth health = parts_.backend.health();
+  const BackendHealth health = parts_.served.backend().health();
   if (!force && is_away(health) && health.volatile_writes > 0) {
     return {static_cast<int>(FailureKind::failed),
             device + " is not detached: " + health.endpoint + " is away, and " +
@@ -121,12 +160,12 @@ ControlReply DeviceSession::disconnect(bool force) {
   ENSURE(!disconnected_ && !finished_.raised());
   asked_ = disconnected_ = true;
   // What waits for a server that is away holds the driver's connections full.
-  if (is_away(parts_.backend.health())) parts_.backend.abandon();
+  if (is_away(parts_.served.backend().health())) parts_.served.backend().abandon();
   if (parts_.attachment.disconnect(disconnect_wait / 2)) return {};
-  parts_.backend.abandon();
+  parts_.served.backend().abandon();
   // Where the backend hangs the driver waits for room in the lanes' sockets; without them it lets
   // go.
-  parts_.device.stop();
+  parts_.served.device().stop();
   if (parts_.attachment.disconnect(disconnect_wait)) return {};
   parts_.record_file.keep();
   // Who forces knows that there are users: for them it is no failure.

@@ -10,9 +10,8 @@
 
 #include "cli/control.hpp"
 #include "cli/device_status.hpp"
+#include "cli/served_device.hpp"
 #include "cli/state.hpp"
-#include "client/engine/backend.hpp"
-#include "client/engine/device.hpp"
 #include "client/runtime/log.hpp"
 #include "client/runtime/loop.hpp"
 #include "client/runtime/sync.hpp"
@@ -30,6 +29,10 @@ class DeviceOwner {
   virtual std::optional<ControlReply> ending() = 0;
   /// Adds what it knows to the device's status.
   virtual void complete(DeviceStatus& status) const = 0;
+  /// Hands the device to another program. exit_code 0: it serves, and this process is to end.
+  virtual ControlReply upgrade(const std::string& program);
+  /// Why this device's size cannot be changed; empty: it can.
+  virtual std::string fixed_size_reason() const { return ""; }
 
  protected:
   ~DeviceOwner() = default;
@@ -38,10 +41,9 @@ class DeviceOwner {
 /// What a session looks after. Everything outlives it.
 struct SessionParts {
   Loop& loop;
-  Backend& backend;
-  Device& device;
+  ServedDevice& served;
   Attachment& attachment;
-  const DeviceRecord& record;
+  DeviceRecord& record;
   RecordFile& record_file;
   DeviceOwner& owner;
   Log& log;
@@ -74,6 +76,9 @@ class DeviceSession final : private ControlHandler {
   ControlReply handle(const ControlRequest& request) override;
   void replied(const ControlRequest& request, const ControlReply& reply) override;
   ControlReply status() const;
+  ControlReply resize(std::optional<std::uint64_t> size, bool force);
+  ControlReply upgrade(const std::string& program);
+  std::optional<ControlReply> refused_at_the_end() const;
   void lanes_ended();
 
   SessionParts parts_;

@@ -63,14 +63,29 @@ struct PeerStatus {
   friend bool operator==(const PeerStatus&, const PeerStatus&) = default;
 };
 
+/// A time in which nobody answered the driver's requests: the engine had died, or was changed.
+struct StallStatus {
+  std::string cause;      // "engine died: signal 9", "upgrade", "resize"; empty: there was none
+  std::int64_t when = 0;  // seconds since 1970
+  std::uint64_t milliseconds = 0;            // until new requests were answered again
+  std::uint64_t in_flight_milliseconds = 0;  // and those that had been on their way
+  std::uint64_t count = 0;                   // of the device, so far
+  friend bool operator==(const StallStatus&, const StallStatus&) = default;
+};
+
 struct DeviceStatus {
   DeviceRecord record;
   /// "serving"; "degraded" when a lane has ended; "ended"; a remote's "recovering" or "failed"
   std::string state;
   std::uint64_t uptime = 0;  // seconds
   std::vector<LaneStatus> lanes;
-  LaneStatus total;      // over the lanes; its state is the device's
-  BackendHealth remote;  // its state is empty where the backend is none
+  LaneStatus total;  // over the lanes; its state is the device's
+  StallStatus last_stall;
+  std::uint64_t engine_restarts = 0;   // after the death of one
+  std::uint64_t lost_connections = 0;  // that the driver gave up, or that broke
+  std::uint64_t refilled = 0;          // lost ones that another one stands in for
+  std::uint64_t fenced = 0;  // changes that waited for an older one of a lost connection to end
+  BackendHealth remote;      // its state is empty where the backend is none
   PeerStatus peer;
   friend bool operator==(const DeviceStatus&, const DeviceStatus&) = default;
 };

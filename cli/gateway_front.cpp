@@ -53,6 +53,9 @@ class DeviceFront final : public SessionFront, private DeviceOwner {
     return ControlReply{0, "", ends_within_body(within)};
   }
   void complete(DeviceStatus& status) const override { owner_.complete(status); }
+  std::string fixed_size_reason() const override {
+    return "its disk is that of the gateway's peer, which says its size once";
+  }
 
   FrontOwner& owner_;
   Log& log_;

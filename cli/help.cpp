@@ -21,6 +21,8 @@ Commands:
   detach DEVICE|ID|NAME     end a device that is not in use
   list                      the devices that nbdring attached here
   status DEVICE|ID|NAME     what a device is doing, per connection
+  resize DEVICE [SIZE]      make a device larger, or smaller, while it is used
+  upgrade DEVICE|--all      hand running devices to a new nbdring
   serve BACKEND             be an NBD server on a socket
   info BACKEND              what a server exports, and how it is reached
   gateway                   take disks from browsers and websocket peers
@@ -121,6 +123,8 @@ Options:
       --id ID              identity; an ID that is attached is not attached
                            twice (default: the backend, as file:/abs/path)
       --name NAME          a short name for detach and status
+      --root-device        the root file system will be on it: not ended by
+                           SIGTERM while in use, nor by systemd's last kill
       --path PATH          auto or engine: the driver's requests go through this
                            engine (default: auto)
       --layer NAME[=ARG]   put a layer in front of BACKEND; repeatable, the
@@ -326,12 +330,14 @@ Examples:
 
 using Text = std::pair<std::string_view, std::string_view>;
 
-const std::array<Text, 11> texts{{
+const std::array<Text, 13> texts{{
     {"", program_help},
     {"attach", attach_help},
     {"detach", detach_help},
     {"list", list_help},
     {"status", status_help},
+    {"resize", resize_help},
+    {"upgrade", upgrade_help},
     {"serve", serve_help},
     {"info", info_help},
     {"gateway", gateway_help},

@@ -6,6 +6,8 @@
 namespace nbdring {
 
 extern const std::string_view gateway_help;
+extern const std::string_view resize_help;
+extern const std::string_view upgrade_help;
 extern const std::string_view proxy_help;
 extern const std::string_view token_help;
 

@@ -20,6 +20,8 @@ struct Run {
   int operator()(const DetachCommand& command) const { return run_detach(command, common); }
   int operator()(const ListCommand& command) const { return run_list(command, common); }
   int operator()(const StatusCommand& command) const { return run_status(command, common); }
+  int operator()(const ResizeCommand& command) const { return run_resize(command, common); }
+  int operator()(const UpgradeCommand& command) const { return run_upgrade(command, common); }
   int operator()(const ServeCommand& command) const { return run_serve(command, common); }
   int operator()(const InfoCommand& command) const { return run_info(command, common); }
   int operator()(const GatewayCommand& command) const { return run_gateway(command, common); }

@@ -23,14 +23,15 @@ class CommandLine {
     add_attach();
     add_detach();
     add_list_and_status();
+    add_resize_and_upgrade();
     add_serve();
     add_info();
     add_gateway();
     add_proxy();
     add_token();
     command("doctor");
-    for (const char* name :
-         {"attach", "detach", "status", "serve", "info", "gateway", "proxy", "token"}) {
+    for (const char* name : {"attach", "detach", "status", "resize", "upgrade", "serve", "info",
+                             "gateway", "proxy", "token"}) {
       option(*app_.get_subcommand(name), "--config");
     }
   }
@@ -60,6 +61,7 @@ class CommandLine {
   void add_attach();
   void add_detach();
   void add_list_and_status();
+  void add_resize_and_upgrade();
   void add_serve();
   void add_info();
   void add_gateway();
@@ -80,6 +82,7 @@ void CommandLine::add_attach() {
   option(attach, "BACKEND");
   option(attach, "DEVICE");
   flag(attach, "-f,--foreground");
+  flag(attach, "--root-device");
   option(attach, "-c,--connections");
   flag(attach, "-r,--read-only");
   option(attach, "-b,--block-size");
@@ -107,6 +110,17 @@ void CommandLine::add_list_and_status() {
   flag(status, "--json");
   flag(status, "--prometheus");
   flag(status, "--watch");
+}
+
+void CommandLine::add_resize_and_upgrade() {
+  CLI::App& resize = command("resize");
+  option(resize, "DEVICE");
+  option(resize, "SIZE");
+  flag(resize, "--force");
+  CLI::App& upgrade = command("upgrade");
+  option(upgrade, "DEVICE");
+  flag(upgrade, "--all");
+  option(upgrade, "--program");
 }
 
 void CommandLine::add_serve() {

@@ -43,6 +43,7 @@ struct AttachCommand {
   std::string backend;
   std::optional<std::uint32_t> index;  // of /dev/nbdN
   bool foreground = false;
+  bool root_device = false;  // cli/root_device.hpp
   std::optional<unsigned> connections;
   bool read_only = false;
   std::optional<std::uint32_t> block_size;
@@ -58,6 +59,18 @@ struct DetachCommand {
   std::string target;  // device, id or name; empty with all
   bool force = false;
   bool all = false;
+};
+
+struct ResizeCommand {
+  std::string target;
+  std::optional<std::uint64_t> size;  // bytes; none: what the backend has now
+  bool force = false;                 // also make it smaller
+};
+
+struct UpgradeCommand {
+  std::string target;  // device, id or name; empty with all
+  bool all = false;
+  std::string program;  // empty: the one that runs this command
 };
 
 struct ListCommand {
@@ -119,8 +132,9 @@ struct ShowText {
 };
 
 using AnyCommand =
-    std::variant<AttachCommand, DetachCommand, ListCommand, StatusCommand, ServeCommand,
-                 InfoCommand, GatewayCommand, ProxyCommand, TokenCommand, DoctorCommand, ShowText>;
+    std::variant<AttachCommand, DetachCommand, ListCommand, StatusCommand, ResizeCommand,
+                 UpgradeCommand, ServeCommand, InfoCommand, GatewayCommand, ProxyCommand,
+                 TokenCommand, DoctorCommand, ShowText>;
 
 struct Invocation {
   CommonOptions common;

@@ -54,6 +54,7 @@ AttachCommand attach_of(const CommandWords& words) {
     }
   }
   command.foreground = words.flags.at("--foreground");
+  command.root_device = words.flags.at("--root-device");
   if (words.has("--connections"))
     command.connections = words.number("--connections", 1, connections_max, 0);
   command.read_only = words.flags.at("--read-only");
@@ -82,16 +83,44 @@ AttachCommand attach_of(const CommandWords& words) {
   return command;
 }
 
+// The device that is meant; empty with --all.
+std::string one_or_all(const CommandWords& words) {
+  if (!words.flags.at("--all")) {
+    return words.positional("DEVICE", "which one, as `nbdring list` shows it, or --all");
+  }
+  if (words.has("DEVICE")) {
+    throw Failure(FailureKind::usage, words.command + ": '" + words.values.at("DEVICE") +
+                                          "' and --all exclude each other; leave one out");
+  }
+  return "";
+}
+
 DetachCommand detach_of(const CommandWords& words) {
   DetachCommand command;
   command.force = words.flags.at("--force");
   command.all = words.flags.at("--all");
-  if (!command.all) {
-    command.target = words.positional("DEVICE", "which one, as `nbdring list` shows it, or --all");
-  } else if (words.has("DEVICE")) {
-    throw Failure(FailureKind::usage, "detach: '" + words.values.at("DEVICE") +
-                                          "' and --all exclude each other; leave one out");
+  command.target = one_or_all(words);
+  return command;
+}
+
+ResizeCommand resize_of(const CommandWords& words) {
+  ResizeCommand command;
+  command.target = words.positional("DEVICE", "which one, as `nbdring list` shows it");
+  command.force = words.flags.at("--force");
+  if (!words.has("SIZE")) return command;
+  command.size = parse_size(words.values.at("SIZE"), "SIZE");
+  if (*command.size == 0) {
+    throw Failure(FailureKind::usage, "resize: SIZE: '" + words.values.at("SIZE") +
+                                          "' is nothing; give the bytes that are to stay");
   }
+  return command;
+}
+
+UpgradeCommand upgrade_of(const CommandWords& words) {
+  UpgradeCommand command;
+  command.all = words.flags.at("--all");
+  command.target = one_or_all(words);
+  command.program = words.values.at("--program");
   return command;
 }
 
@@ -178,6 +207,8 @@ Invocation invocation_of(const CommandWords& words) {
   if (name == "detach") invocation.command = detach_of(words);
   if (name == "list") invocation.command = ListCommand{words.flags.at("--json")};
   if (name == "status") invocation.command = status_of(words);
+  if (name == "resize") invocation.command = resize_of(words);
+  if (name == "upgrade") invocation.command = upgrade_of(words);
   if (name == "serve") invocation.command = serve_of(words);
   if (name == "info") invocation.command = info_of(words);
   if (name == "gateway") invocation.command = gateway_of(words);

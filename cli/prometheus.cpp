@@ -75,6 +75,36 @@ void latencies(Exposition& out, const DeviceStatus& status) {
   }
 }
 
+std::string seconds_of(std::uint64_t milliseconds) {
+  char text[32];
+  std::snprintf(text, sizeof text, "%.3f", static_cast<double>(milliseconds) / 1e3);
+  return text;
+}
+
+void stall_metrics(Exposition& out, const DeviceStatus& status) {
+  const auto one = [&out](const char* name, const char* type, const char* help,
+                          const std::string& value) {
+    out.metric(name, type, help);
+    out.sample("", value);
+  };
+  const StallStatus& stall = status.last_stall;
+  one("stalls_total", "counter", "Times in which nobody answered the driver.",
+      std::to_string(stall.count));
+  one("last_stall_seconds", "gauge", "Length of the last of them, for new requests.",
+      seconds_of(stall.milliseconds));
+  one("last_stall_in_flight_seconds", "gauge", "The same, for requests that were on their way.",
+      seconds_of(stall.in_flight_milliseconds));
+  one("engine_restarts_total", "counter", "Engines that were started after the death of one.",
+      std::to_string(status.engine_restarts));
+  one("lost_connections_total", "counter", "Connections that the driver gave up, or that broke.",
+      std::to_string(status.lost_connections));
+  one("refilled_connections_total", "counter", "Lost connections that were replaced.",
+      std::to_string(status.refilled));
+  one("fenced_changes_total", "counter",
+      "Changes that waited for an older one of a lost connection to end.",
+      std::to_string(status.fenced));
+}
+
 void remote_metrics(Exposition& out, const BackendHealth& remote) {
   out.metric("remote_serving", "gauge", "1 while the remote server is there.");
   out.sample("endpoint=\"" + escaped(remote.endpoint) + "\"",
@@ -129,6 +159,7 @@ std::string status_prometheus(const DeviceStatus& status) {
   out.metric("latency_seconds", "gauge",
              "Percentiles since the device was attached, from arrival to the reply's last byte.");
   latencies(out, status);
+  stall_metrics(out, status);
   if (!status.remote.state.empty()) remote_metrics(out, status.remote);
   return out.take();
 }

@@ -19,7 +19,11 @@ std::string to_json(const DeviceRecord& record) {
   json["block_size"] = record.block_size;
   json["read_only"] = record.read_only;
   json["connections"] = record.connections;
+  json["timeout"] = record.timeout;
+  json["fresh"] = record.fresh;
   json["pid"] = record.pid;
+  if (record.keeper != 0) json["keeper"] = record.keeper;
+  if (record.recovering) json["recovering"] = true;
   json["started"] = record.started;
   // Names and paths are bytes: what is not UTF-8 is replaced, for JSON has no other words.
   return json.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
@@ -39,7 +43,11 @@ std::optional<DeviceRecord> record_from_json(const std::string& text) {
     record.block_size = json.at("block_size").get<std::uint32_t>();
     record.read_only = json.at("read_only").get<bool>();
     record.connections = json.at("connections").get<unsigned>();
+    record.timeout = json.value("timeout", std::uint64_t{0});
+    record.fresh = json.value("fresh", false);
     record.pid = json.at("pid").get<int>();
+    record.keeper = json.value("keeper", 0);
+    record.recovering = json.value("recovering", false);
     record.started = json.at("started").get<std::int64_t>();
     return record;
   } catch (const nlohmann::json::exception&) {

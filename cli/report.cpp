@@ -1,7 +1,9 @@
 #include "cli/report.hpp"
 
 #include <array>
+#include <chrono>
 #include <cstdio>
+#include <ctime>
 #include <nlohmann/json.hpp>
 
 #include "cli/table.hpp"
@@ -68,15 +70,43 @@ std::string remote_of(const BackendHealth& remote) {
   return text + "\n";
 }
 
+const char* state_of(const KnownDevice& known) {
+  if (!known.engine_lives) return "engine gone";
+  return known.record.recovering ? "recovering" : "serving";
+}
+
+// When, and how long nobody answered the driver's requests.
+std::string stalls_of(const DeviceStatus& status) {
+  std::string text;
+  const StallStatus& stall = status.last_stall;
+  if (!stall.cause.empty()) {
+    text = "stalls   " + std::to_string(stall.count) + "  the last " +
+           stall_text(std::chrono::milliseconds(stall.milliseconds));
+    if (stall.in_flight_milliseconds > stall.milliseconds) {
+      text += " (in flight " + stall_text(std::chrono::milliseconds(stall.in_flight_milliseconds)) +
+              ")";
+    }
+    text += "  " + moment_text(stall.when) + "  " + shown(stall.cause) + "\n";
+  }
+  if (status.lost_connections > 0) {
+    text += "lost     connections " + std::to_string(status.lost_connections) + "  replaced " +
+            std::to_string(status.refilled) + "  changes that waited " +
+            std::to_string(status.fenced) + "\n";
+  }
+  return text;
+}
+
 std::string head_of(const DeviceStatus& status) {
   const DeviceRecord& record = status.record;
   std::string text = record.device() + "  " + status.state + "  " + bytes_text(record.size) +
                      (record.read_only ? "  read-only" : "") + "  pid " +
-                     std::to_string(record.pid) + "  up " + uptime_text(status.uptime) + "\n";
+                     std::to_string(record.pid) +
+                     (record.keeper > 0 ? "  keeper " + std::to_string(record.keeper) : "") +
+                     "  up " + uptime_text(status.uptime) + "\n";
   if (!record.name.empty()) text += "name     " + shown(record.name) + "\n";
   text += "backend  " + shown(record.backend) + "\n";
   if (record.id != record.backend) text += "id       " + shown(record.id) + "\n";
-  return text + peer_of(status.peer) + remote_of(status.remote);
+  return text + stalls_of(status) + peer_of(status.peer) + remote_of(status.remote);
 }
 
 std::string command_table(const DeviceStatus& status) {
@@ -157,14 +187,23 @@ std::string uptime_text(std::uint64_t seconds) {
   return std::to_string(seconds) + " s";
 }
 
+std::string moment_text(std::int64_t seconds) {
+  const std::time_t moment = seconds;
+  std::tm local{};
+  std::array<char, 32> text{};
+  if (::localtime_r(&moment, &local) == nullptr) return std::to_string(seconds);
+  std::strftime(text.data(), text.size(), "%F %T", &local);
+  return text.data();
+}
+
 std::string list_table(const std::vector<KnownDevice>& devices) {
   if (devices.empty()) return "";
   Table table({"DEVICE", "SIZE", "MODE", "CONNS", "PID", "STATE", "NAME", "BACKEND"},
               {false, true, false, true, true, false, false, false});
-  for (const auto& [record, engine_lives] : devices) {
+  for (const KnownDevice& known : devices) {
+    const DeviceRecord& record = known.record;
     table.add({record.device(), bytes_text(record.size), record.read_only ? "ro" : "rw",
-               std::to_string(record.connections), std::to_string(record.pid),
-               engine_lives ? "serving" : "engine gone",
+               std::to_string(record.connections), std::to_string(record.pid), state_of(known),
                record.name.empty() ? "-" : shown(record.name), shown(record.backend)});
   }
   return table.text();
@@ -172,9 +211,10 @@ std::string list_table(const std::vector<KnownDevice>& devices) {
 
 std::string list_json(const std::vector<KnownDevice>& devices) {
   auto array = nlohmann::ordered_json::array();
-  for (const auto& [record, engine_lives] : devices) {
+  for (const KnownDevice& known : devices) {
+    const DeviceRecord& record = known.record;
     auto device = nlohmann::ordered_json::parse(to_json(record));
-    device["state"] = engine_lives ? "serving" : "engine gone";
+    device["state"] = state_of(known);
     array.push_back(std::move(device));
   }
   return array.dump(2) + "\n";

@@ -29,6 +29,8 @@ std::string status_prometheus(const DeviceStatus& status);
 std::string bytes_text(std::uint64_t bytes);
 /// "870 ns", "52.1 us", "1.2 ms": at most 8 characters.
 std::string latency_text(std::uint64_t nanoseconds);
+/// "2026-11-21 20:14:03", in this machine's time zone.
+std::string moment_text(std::int64_t seconds);
 /// "45 s", "12 min", "3 h 20 min", "5 d 7 h".
 std::string uptime_text(std::uint64_t seconds);
 

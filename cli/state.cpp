@@ -68,6 +68,12 @@ bool lock_file(int fd) {
   return ::fcntl(fd, F_OFD_SETLK, &lock) == 0;
 }
 
+void unlock_file(int fd) {
+  struct flock lock = write_lock();
+  lock.l_type = F_UNLCK;
+  ENSURE(::fcntl(fd, F_OFD_SETLK, &lock) == 0);
+}
+
 bool is_locked(int fd) {
   struct flock lock = write_lock();
   return ::fcntl(fd, F_OFD_GETLK, &lock) == 0 && lock.l_type != F_UNLCK;
@@ -114,7 +120,12 @@ std::optional<KnownDevice> RunFolder::read(std::uint32_t index) const {
   if (!text) return std::nullopt;
   auto parsed = record_from_json(*text);
   if (!parsed || parsed->index != index) return std::nullopt;
-  return KnownDevice{std::move(*parsed), is_locked(record.get())};
+  return KnownDevice{std::move(*parsed), is_looked_after(index)};
+}
+
+bool RunFolder::is_looked_after(std::uint32_t index) const {
+  const FileDescriptor lock = open_file(lock_path(index), O_RDONLY);
+  return lock.is_open() && is_locked(lock.get());
 }
 
 std::vector<KnownDevice> RunFolder::devices(const Sysfs& sysfs) const {
@@ -148,11 +159,11 @@ std::optional<KnownDevice> RunFolder::find(const std::string& target, const Sysf
 // removal.
 void RunFolder::forget(std::uint32_t index) const {
   const FolderLock lock(*this);
-  const FileDescriptor record = open_file(record_path(index), O_RDONLY);
-  if (record.is_open() && is_locked(record.get())) return;
+  if (is_looked_after(index)) return;
   ::unlink(socket_path(index).c_str());
   ::unlink(log_path(index).c_str());
   ::unlink(record_path(index).c_str());
+  ::unlink(lock_path(index).c_str());
 }
 
 FolderLock::FolderLock(const RunFolder& folder)
@@ -193,22 +204,44 @@ IdentityLock::~IdentityLock() {
   if (file_.is_open()) ::unlink(path_.c_str());
 }
 
-RecordFile::RecordFile(const RunFolder& folder, const DeviceRecord& record)
-    : folder_(folder), index_(record.index) {
+// A lock file that a dead engine left is as good as a new one. The folder is locked: what is locked
+// now is the lock of a living engine, or of its keeper.
+RecordFile::RecordFile(const RunFolder& folder, const DeviceRecord& record, FileDescriptor lock)
+    : folder_(folder), index_(record.index), lock_(std::move(lock)) {
+  const FolderLock locked(folder);
+  if (!lock_.is_open()) {
+    lock_ = open_file(folder.lock_path(index_), O_RDWR | O_CREAT);
+    if (!lock_.is_open()) fail_path("cannot write", folder.lock_path(index_));
+    if (!lock_file(lock_.get())) {
+      throw Failure(
+          FailureKind::busy,
+          record.device() + " has an engine already; see `nbdring status " + record.device() + "`");
+    }
+  }
+  write(record);
+}
+
+void RecordFile::update(const DeviceRecord& record) {
+  ENSURE(record.index == index_);
+  const FolderLock locked(folder_);
+  write(record);
+}
+
+void RecordFile::write(const DeviceRecord& record) const {
   ENSURE(!record.id.empty() && record.size > 0 && record.connections > 0 && record.pid > 0);
-  const std::string path = folder.record_path(index_);
+  const std::string path = folder_.record_path(index_);
   const std::string temporary = path + ".new";
-  const FolderLock lock(folder);
-  file_ = open_file(temporary, O_RDWR | O_CREAT | O_TRUNC);
-  if (!file_.is_open()) fail_path("cannot write", temporary);
-  ENSURE(lock_file(file_.get()));  // ours alone: the folder is locked
-  if (!write_all(file_.get(), to_json(record) + "\n")) fail_path("cannot write", temporary);
+  const FileDescriptor file = open_file(temporary, O_RDWR | O_CREAT | O_TRUNC);
+  if (!file.is_open()) fail_path("cannot write", temporary);
+  if (!write_all(file.get(), to_json(record) + "\n")) fail_path("cannot write", temporary);
   if (::rename(temporary.c_str(), path.c_str()) != 0) fail_path("cannot write", path);
 }
 
+// The keeper still holds a duplicate of the lock: closing ours would not be enough.
 RecordFile::~RecordFile() {
-  file_.reset();
-  if (kept_) return;
+  if (end_ == End::hand_over) return;
+  unlock_file(lock_.get());
+  if (end_ == End::keep) return;
   try {
     folder_.forget(index_);
   } catch (const Failure&) {

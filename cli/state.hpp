@@ -2,9 +2,11 @@
 // What the devices of this machine leave in /run/nbdring (mode 0700), so that later commands find
 // them:
 //
-//   nbdN.json  who serves /dev/nbdN, put there by rename. The engine holds a lock on it for as
-//              long as it lives: that is how everybody else knows that it does; a process number
-//              could have been given out again.
+//   nbdN.json  who serves /dev/nbdN, put there by rename, and again whenever something of it
+//   changes nbdN.lock  locked by the engine, and by the keeper that would start another one: as
+//   long as
+//              either lives somebody looks after the device, and that is how everybody else knows;
+//              a process number could have been given out again
 //   nbdN.sock  the engine's control socket (control.hpp)
 //   nbdN.log   its log, where this machine has no journal (daemon.hpp)
 //   id-*.lock  while an identity or a name is being attached
@@ -12,9 +14,9 @@
 // Who renames or removes files here has the folder itself locked. Nothing stays when the last
 // device has ended.
 //
-// An engine that died leaves its files. They are removed by whoever comes across them once the
-// driver holds the device no longer, or by detach. Every function takes the folder from its object,
-// so that tests have their own.
+// An engine that died with its keeper leaves its files. They are removed by whoever comes across
+// them once the driver holds the device no longer, or by detach. Every function takes the folder
+// from its object, so that tests have their own.
 
 #include <cstdint>
 #include <optional>
@@ -38,8 +40,12 @@ struct DeviceRecord {
   std::uint32_t block_size = 0;  // bytes
   bool read_only = false;
   unsigned connections = 0;
-  int pid = 0;
-  std::int64_t started = 0;  // seconds since 1970
+  std::uint64_t timeout = 0;  // seconds until the driver gives a request up
+  bool fresh = false;         // the device's number was made for it, and goes with it
+  int pid = 0;                // of the engine
+  int keeper = 0;             // of the process that starts another engine; 0: there is none
+  bool recovering = false;    // a new engine is taking the device over from one that died
+  std::int64_t started = 0;   // of the device, not of its engine; seconds since 1970
 
   std::string device() const { return "/dev/" + device_name(index); }
   friend bool operator==(const DeviceRecord&, const DeviceRecord&) = default;
@@ -51,7 +57,7 @@ std::optional<DeviceRecord> record_from_json(const std::string& text);
 
 struct KnownDevice {
   DeviceRecord record;
-  bool engine_lives = false;
+  bool engine_lives = false;  // or its keeper, who will have another one soon
 };
 
 class RunFolder {
@@ -62,6 +68,7 @@ class RunFolder {
   void create() const;
 
   std::string record_path(std::uint32_t index) const { return file(index, ".json"); }
+  std::string lock_path(std::uint32_t index) const { return file(index, ".lock"); }
   std::string socket_path(std::uint32_t index) const { return file(index, ".sock"); }
   std::string log_path(std::uint32_t index) const { return file(index, ".log"); }
   const std::string& path() const { return path_; }
@@ -73,10 +80,11 @@ class RunFolder {
   /// By device (/dev/nbdN, nbdN, N), by name, by identity: in this order.
   std::optional<KnownDevice> find(const std::string& target, const Sysfs& sysfs = Sysfs()) const;
 
-  /// Removes the files of a device, unless an engine holds them.
+  /// Removes the files of a device, unless somebody looks after it.
   void forget(std::uint32_t index) const;
 
  private:
+  bool is_looked_after(std::uint32_t index) const;
   std::string file(std::uint32_t index, const char* ending) const;
   std::optional<KnownDevice> read(std::uint32_t index) const;
   std::vector<std::uint32_t> indexes() const;
@@ -115,19 +123,32 @@ class IdentityLock {
 /// the device's files.
 class RecordFile {
  public:
-  RecordFile(const RunFolder& folder, const DeviceRecord& record);
+  /// lock: the one of a former engine of the same device; an empty one: it is new, and locked here.
+  RecordFile(const RunFolder& folder, const DeviceRecord& record, FileDescriptor lock = {});
   ~RecordFile();
   RecordFile(const RecordFile&) = delete;
   RecordFile& operator=(const RecordFile&) = delete;
 
+  /// The record has changed: what is not its index may.
+  void update(const DeviceRecord& record);
+
+  /// Whoever holds a duplicate of it keeps the lock when this process dies.
+  int lock() const { return lock_.get(); }
+
   /// Leaves the files: the driver holds the device although the engine ends, and list is to say so.
-  void keep() { kept_ = true; }
+  void keep() { end_ = End::keep; }
+  /// Leaves the files and the lock: another engine serves the device from here on.
+  void hand_over() { end_ = End::hand_over; }
 
  private:
+  enum class End { forget, keep, hand_over };
+
+  void write(const DeviceRecord& record) const;
+
   const RunFolder& folder_;
   std::uint32_t index_;
-  FileDescriptor file_;
-  bool kept_ = false;
+  FileDescriptor lock_;
+  End end_ = End::forget;
 };
 
 }  // namespace nbdring

@@ -95,6 +95,26 @@ PeerStatus peer_from(const Json& json) {
   return peer;
 }
 
+Json json_of(const StallStatus& stall) {
+  Json json;
+  json["cause"] = stall.cause;
+  json["when"] = stall.when;
+  json["ms"] = stall.milliseconds;
+  json["in_flight_ms"] = stall.in_flight_milliseconds;
+  json["count"] = stall.count;
+  return json;
+}
+
+StallStatus stall_from(const Json& json) {
+  StallStatus stall;
+  stall.cause = json.at("cause").get<std::string>();
+  stall.when = json.at("when").get<std::int64_t>();
+  stall.milliseconds = json.at("ms").get<std::uint64_t>();
+  stall.in_flight_milliseconds = json.at("in_flight_ms").get<std::uint64_t>();
+  stall.count = json.at("count").get<std::uint64_t>();
+  return stall;
+}
+
 CommandStatus command_from(const Json& json) {
   CommandStatus command;
   command.requests = json.at("requests").get<std::uint64_t>();
@@ -124,6 +144,11 @@ std::string to_json(const DeviceStatus& status) {
   Json json = Json::parse(to_json(status.record));
   json["state"] = status.state;
   json["uptime"] = status.uptime;
+  if (!status.last_stall.cause.empty()) json["last_stall"] = json_of(status.last_stall);
+  json["engine_restarts"] = status.engine_restarts;
+  json["lost_connections"] = status.lost_connections;
+  json["refilled"] = status.refilled;
+  json["fenced"] = status.fenced;
   if (!status.remote.state.empty()) json["remote"] = json_of(status.remote);
   if (!status.peer.configuration.empty()) json["peer"] = json_of(status.peer);
   json["totals"] = json_of(status.total);
@@ -143,6 +168,11 @@ std::optional<DeviceStatus> status_from_json(const std::string& text) {
     status.state = json.at("state").get<std::string>();
     status.uptime = json.at("uptime").get<std::uint64_t>();
     status.total = lane_from(json.at("totals"));
+    if (json.contains("last_stall")) status.last_stall = stall_from(json.at("last_stall"));
+    status.engine_restarts = json.value("engine_restarts", std::uint64_t{0});
+    status.lost_connections = json.value("lost_connections", std::uint64_t{0});
+    status.refilled = json.value("refilled", std::uint64_t{0});
+    status.fenced = json.value("fenced", std::uint64_t{0});
     if (json.contains("remote")) status.remote = remote_from(json.at("remote"));
     if (json.contains("peer")) status.peer = peer_from(json.at("peer"));
     for (const Json& lane : json.at("lanes")) status.lanes.push_back(lane_from(lane));

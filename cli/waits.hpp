@@ -12,7 +12,15 @@ inline constexpr std::chrono::milliseconds attach_wait{60'000};
 inline constexpr std::chrono::milliseconds passing_user_wait{2000};
 /// For the driver, to let go of a device.
 inline constexpr std::chrono::milliseconds disconnect_wait{10'000};
-/// For an engine, to do both and to end.
+/// For an engine, to open its backend anew behind a device that is used, and for the driver to
+/// take the new size.
+inline constexpr std::chrono::milliseconds swap_wait{15'000};
+inline constexpr std::chrono::milliseconds size_wait{10'000};
+inline constexpr std::chrono::milliseconds resize_wait{30'000};
+static_assert(resize_wait > swap_wait + size_wait);
+/// For two programs, to hand a device from the one to the other.
+inline constexpr std::chrono::milliseconds upgrade_wait{60'000};
+/// For an engine, to disconnect its device and to end.
 inline constexpr std::chrono::milliseconds engine_wait{30'000};
 static_assert(engine_wait > 2 * (passing_user_wait + disconnect_wait));
 

@@ -1,0 +1,74 @@
+// nbdring upgrade: has the engines of running devices hand them to another program.
+
+#include <unistd.h>
+
+#include <climits>
+#include <cstdlib>
+#include <nlohmann/json.hpp>
+
+#include "cli/commands.hpp"
+#include "cli/control.hpp"
+#include "cli/lookup.hpp"
+#include "cli/state.hpp"
+#include "cli/waits.hpp"
+#include "client/runtime/error.hpp"
+
+namespace nbdring {
+namespace {
+
+// The engine stands in another folder than who asks.
+std::string absolute_program(const std::string& given) {
+  const std::string path = given.empty() ? "/proc/self/exe" : given;
+  char resolved[PATH_MAX];
+  if (::realpath(path.c_str(), resolved) == nullptr) {
+    throw Failure(FailureKind::usage, "--program: " + path + ": " + error_text(errno));
+  }
+  return resolved;
+}
+
+void upgrade_one(const KnownDevice& known, const RunFolder& folder, const std::string& program) {
+  const std::string device = known.record.device();
+  if (!known.engine_lives) {
+    throw Failure(FailureKind::failed, "the engine of " + device + " has died; attach it again");
+  }
+  ControlConnection engine(folder.socket_path(known.record.index));
+  ControlRequest request;
+  request.command = ControlRequest::Command::upgrade;
+  request.program = program;
+  const ControlReply reply = engine.ask(request, Deadline::in(upgrade_wait));
+  if (reply.exit_code != 0) throw Failure(static_cast<FailureKind>(reply.exit_code), reply.error);
+  const auto result = nlohmann::json::parse(reply.body, nullptr, false);
+  if (!result.is_object()) {
+    throw Failure(FailureKind::failed,
+                  "the engine of " + device + " speaks another version's language");
+  }
+  print(device + ": upgraded " + result.value("from", "?") + " -> " + result.value("to", "?") +
+        ", I/O waited " + std::to_string(result.value("stall_ms", std::uint64_t{0})) + " ms\n");
+}
+
+// All are tried. The exit code is that of the first that failed.
+int upgrade_all(const RunFolder& folder, const std::string& program, Log& log) {
+  int exit_code = 0;
+  for (const KnownDevice& known : folder.devices()) {
+    try {
+      upgrade_one(known, folder, program);
+    } catch (const Failure& failure) {
+      log.error(failure.what());
+      if (exit_code == 0) exit_code = static_cast<int>(failure.kind());
+    }
+  }
+  return exit_code;
+}
+
+}  // namespace
+
+int run_upgrade(const UpgradeCommand& command, const CommonOptions& common) {
+  Log log = common.log();
+  const RunFolder folder;
+  const std::string program = absolute_program(command.program);
+  if (command.all) return upgrade_all(folder, program, log);
+  upgrade_one(look_up(folder, command.target, common), folder, program);
+  return 0;
+}
+
+}  // namespace nbdring
