@@ -15,6 +15,7 @@
 #include "cli/daemon.hpp"
 #include "cli/identity.hpp"
 #include "cli/notify.hpp"
+#include "cli/root_device.hpp"
 #include "cli/signals.hpp"
 #include "cli/state.hpp"
 #include "cli/waits.hpp"
@@ -139,12 +140,16 @@ DeviceSettings device_settings(const Wanted& wanted, const Export& about) {
 }
 
 /// The device is all that this process is there for. SIGTERM and SIGINT ask for its end; a second
-/// one forces it.
+/// one forces it, but never where the root file system may be on it: at shutdown everybody gets
+/// one.
 class Engine final : private DeviceOwner {
  public:
   Engine(Backend& backend, const DeviceSettings& settings, const RunFolder& folder,
-         TerminationSignals& signals, Log& log)
-      : signals_(signals), log_(log), device_(loop_, backend, settings, folder, *this, log) {}
+         TerminationSignals& signals, bool may_force, Log& log)
+      : signals_(signals),
+        may_force_(may_force),
+        log_(log),
+        device_(loop_, backend, settings, folder, *this, log) {}
 
   const DeviceRecord& record() const { return device_.record(); }
   void run() { loop_.run(serve()); }
@@ -169,7 +174,7 @@ class Engine final : private DeviceOwner {
       const ControlReply reply = device_.session().detach(asked_before);
       if (!reply.error.empty()) log_.warning(reply.error);
       if (device_.session().is_disconnected()) device_.session().finish();
-      asked_before = true;
+      asked_before = may_force_;
     }
   }
 
@@ -180,6 +185,7 @@ class Engine final : private DeviceOwner {
   void complete(DeviceStatus&) const override {}
 
   TerminationSignals& signals_;
+  bool may_force_;
   Log& log_;
   Loop loop_;
   AttachedDevice device_;
@@ -191,7 +197,8 @@ void serve_device(const Wanted& wanted, const RunFolder& folder, IdentityLocks l
                   Announcer& announcer) {
   TerminationSignals signals;
   const auto backend = open_backend(wanted.spec, open_options(wanted), log);
-  Engine engine(*backend, device_settings(wanted, backend->about()), folder, signals, log);
+  Engine engine(*backend, device_settings(wanted, backend->about()), folder, signals,
+                !wanted.command.root_device, log);
   const DeviceRecord& record = engine.record();
   locks.clear();
   announcer.ready(record.device(), folder.log_path(record.index));
@@ -224,6 +231,7 @@ int run_attach(const AttachCommand& given, const CommonOptions& common) {
   const Config config = config_of(common, log);
   const BackendSpec spec = backend_from(given.backend, config, common, log);
   const AttachCommand command = with_defaults(given, spec.form, config);
+  if (command.root_device) mark_for_final_kill();
   const auto engine = [&](Announcer& announcer) {
     const auto& layers = command.layers;
     const std::string id = command.id.empty() ? default_id(spec, ::getpid(), layers) : command.id;

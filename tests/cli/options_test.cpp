@@ -93,6 +93,7 @@ TEST(Options, AttachLeavesOpenWhatIsNotGiven) {
   EXPECT_EQ(command.backend, "disk.img");
   EXPECT_FALSE(command.index.has_value());
   EXPECT_FALSE(command.foreground);
+  EXPECT_FALSE(command.root_device);
   EXPECT_FALSE(command.read_only);
   EXPECT_FALSE(command.block_size.has_value());
   EXPECT_FALSE(command.connections.has_value());
@@ -103,9 +104,10 @@ TEST(Options, AttachLeavesOpenWhatIsNotGiven) {
 TEST(Options, AttachTakesEveryOption) {
   const auto command = parse_as<AttachCommand>(
       "attach file:/x /dev/nbd12 -f -c 16 -r -b 4096 --timeout 5 --recovery-window 0 --id a:b "
-      "--name srv --path engine --strict");
+      "--name srv --path engine --root-device --strict");
   EXPECT_EQ(command.index, 12U);
   EXPECT_TRUE(command.foreground);
+  EXPECT_TRUE(command.root_device);
   EXPECT_EQ(command.connections, 16U);
   EXPECT_TRUE(command.read_only);
   EXPECT_EQ(command.block_size, 4096U);
