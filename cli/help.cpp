@@ -125,8 +125,6 @@ Options:
       --name NAME          a short name for detach and status
       --root-device        the root file system will be on it: not ended by
                            SIGTERM while in use, nor by systemd's last kill
-      --root-device        the root file system will be on it: not ended by
-                           SIGTERM while in use, nor by systemd's last kill
       --path PATH          auto or engine: the driver's requests go through this
                            engine (default: auto)
       --layer NAME[=ARG]   put a layer in front of BACKEND; repeatable, the

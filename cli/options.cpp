@@ -83,7 +83,6 @@ void CommandLine::add_attach() {
   option(attach, "DEVICE");
   flag(attach, "-f,--foreground");
   flag(attach, "--root-device");
-  flag(attach, "--root-device");
   option(attach, "-c,--connections");
   flag(attach, "-r,--read-only");
   option(attach, "-b,--block-size");

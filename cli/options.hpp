@@ -44,7 +44,6 @@ struct AttachCommand {
   std::optional<std::uint32_t> index;  // of /dev/nbdN
   bool foreground = false;
   bool root_device = false;  // cli/root_device.hpp
-  bool root_device = false;  // cli/root_device.hpp
   std::optional<unsigned> connections;
   bool read_only = false;
   std::optional<std::uint32_t> block_size;

@@ -55,7 +55,6 @@ AttachCommand attach_of(const CommandWords& words) {
   }
   command.foreground = words.flags.at("--foreground");
   command.root_device = words.flags.at("--root-device");
-  command.root_device = words.flags.at("--root-device");
   if (words.has("--connections"))
     command.connections = words.number("--connections", 1, connections_max, 0);
   command.read_only = words.flags.at("--read-only");
