@@ -9,11 +9,11 @@
 #include <sys/vfs.h>
 
 #include <algorithm>
-#include <chrono>
-#include <thread>
+#include <cerrno>
 #include <utility>
 
 #include "backends/file_lane.hpp"
+#include "backends/lock_wait.hpp"
 #include "backends/offered_flags.hpp"
 #include "client/runtime/error.hpp"
 
@@ -22,7 +22,6 @@ namespace {
 
 using std::chrono::milliseconds;
 
-constexpr milliseconds dead_engine_wait{2000};
 constexpr std::uint32_t direct_alignment_unknown = 4096;  // bytes; what every O_DIRECT accepts
 
 [[noreturn]] void fail_open(const std::string& path, int error) {
@@ -47,14 +46,14 @@ std::uint32_t direct_alignment(int fd) {
 
 }  // namespace
 
-FileBackend::FileBackend(const FileSpec& spec, Log& log) : spec_(spec) {
-  open_file();
-  lock_file();
+FileBackend::FileBackend(const FileSpec& spec, Log& log, milliseconds lock_wait) : spec_(spec) {
+  open_file(lock_wait, log);
+  lock_file(lock_wait, log);
   measure(log);
   if (spec_.cache == FileSpec::Cache::writeback) probe_nowait();
 }
 
-void FileBackend::open_file() {
+void FileBackend::open_file(milliseconds lock_wait, Log& log) {
   const int access = spec_.read_only ? O_RDONLY : O_RDWR;
   const int direct = spec_.cache == FileSpec::Cache::none ? O_DIRECT : 0;
   struct stat facts {};
@@ -72,27 +71,34 @@ void FileBackend::open_file() {
                                            "cache=writeback");
   }
   if (!file_.is_open()) fail_open(spec_.path, errno);
-  if (!is_block_device_ || spec_.read_only) return;
-  // O_EXCL on a block device claims it: nobody can mount it meanwhile, and what is mounted is
-  // refused (open(2)).
-  file_.reset(::open(spec_.path.c_str(), access | direct | O_CLOEXEC | O_EXCL));
+  if (is_block_device_ && !spec_.read_only) {
+    claim_device(access | direct | O_CLOEXEC | O_EXCL, lock_wait, log);
+  }
+}
+
+// O_EXCL on a block device claims it: nobody can mount it meanwhile, and what is mounted is
+// refused (open(2)).
+void FileBackend::claim_device(int flags, milliseconds lock_wait, Log& log) {
+  LockWait wait(spec_.path, lock_wait, log);
+  do {
+    file_.reset(::open(spec_.path.c_str(), flags));
+  } while (!file_.is_open() && errno == EBUSY && wait.goes_on());
   if (!file_.is_open()) fail_open(spec_.path, errno);
 }
 
-void FileBackend::lock_file() const {
+void FileBackend::lock_file(milliseconds lock_wait, Log& log) const {
   struct flock lock {};
   lock.l_type = spec_.read_only ? F_RDLCK : F_WRLCK;
   lock.l_whence = SEEK_SET;
-  // An engine that was killed holds its lock until the kernel has finished the writes in its ring:
-  // waiting for that is not only patience, they must not land after ours.
-  const auto give_up = Clock::now() + dead_engine_wait;
-  int result = ::fcntl(file_.get(), F_OFD_SETLK, &lock);
-  while (result != 0 && (errno == EAGAIN || errno == EACCES) && Clock::now() < give_up) {
-    std::this_thread::sleep_for(milliseconds(20));
+  LockWait wait(spec_.path, lock_wait, log);
+  int result = 0;
+  bool is_held = false;
+  do {
     result = ::fcntl(file_.get(), F_OFD_SETLK, &lock);
-  }
+    is_held = result != 0 && (errno == EAGAIN || errno == EACCES);
+  } while (is_held && wait.goes_on());
   if (result == 0) return;
-  if (errno == EAGAIN || errno == EACCES) {
+  if (is_held) {
     throw Failure(FailureKind::busy,
                   spec_.path + " is in use: another program holds its lock" +
                       (spec_.read_only ? " for writing; detach it there first"

@@ -13,9 +13,11 @@
 // is what the file has at open.
 //
 // The file is locked against a second writer (an open file description lock, as qemu's): many may
-// read, or one may write.
+// read, or one may write. An engine that was killed keeps its lock, and its claim on a block
+// device, until the last write in its ring is done: who has the lock has nothing to fear from it.
 
 #include <atomic>
+#include <chrono>
 #include <cstdint>
 #include <memory>
 
@@ -28,9 +30,12 @@ namespace nbdring {
 
 class FileBackend final : public Backend {
  public:
-  /// Opens, locks and measures the file. Throws Failure: not there, no permission, locked by
-  /// somebody, no O_DIRECT here.
-  FileBackend(const FileSpec& spec, Log& log);
+  static constexpr std::chrono::milliseconds usual_lock_wait{2000};
+
+  /// Opens, locks and measures the file. lock_wait: how long somebody else may hold its lock.
+  /// Throws Failure: not there, no permission, locked by somebody, no O_DIRECT here.
+  FileBackend(const FileSpec& spec, Log& log,
+              std::chrono::milliseconds lock_wait = usual_lock_wait);
 
   const Export& about() const override { return about_; }
   std::unique_ptr<BackendLane> open_lane(Loop& loop) override;
@@ -38,8 +43,9 @@ class FileBackend final : public Backend {
  private:
   friend class FileLane;
 
-  void open_file();
-  void lock_file() const;
+  void open_file(std::chrono::milliseconds lock_wait, Log& log);
+  void claim_device(int flags, std::chrono::milliseconds lock_wait, Log& log);
+  void lock_file(std::chrono::milliseconds lock_wait, Log& log) const;
   void measure(Log& log);
   void probe_nowait();
 

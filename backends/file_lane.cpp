@@ -161,6 +161,7 @@ Task<Status> FileLane::write_zeroes(std::uint64_t offset, std::uint64_t length, 
 
 Task<Status> FileLane::write_zeros(std::uint64_t position, std::uint64_t length) {
   while (length > 0) {
+    if (is_given_up_) co_return Status::from_errno(ECANCELED);
     const std::size_t count = std::min<std::uint64_t>(length, zeros.size());
     const Status status = co_await write_in_ring(position, std::span(zeros).first(count), 0);
     if (!status.is_ok()) co_return status;

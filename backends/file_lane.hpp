@@ -19,6 +19,8 @@ class FileLane final : public BackendLane {
   Task<Status> trim(std::uint64_t offset, std::uint64_t length, bool fua) override;
   Task<Status> write_zeroes(std::uint64_t offset, std::uint64_t length, ZeroMode mode) override;
   Task<Status> extents(std::uint64_t offset, std::uint64_t length, ExtentList& list) override;
+  /// A system call that runs cannot be called back: only what has steps ends before its next one.
+  void give_up() noexcept override { is_given_up_ = true; }
 
  private:
   Task<Status> read_in_ring(std::uint64_t position, std::span<std::byte> buffer);
@@ -34,6 +36,7 @@ class FileLane final : public BackendLane {
 
   Loop& loop_;
   FileBackend& backend_;
+  bool is_given_up_ = false;
   Clock::time_point writes_in_ring_until_{};  // a direct write had to wait: not again before this
 };
 

@@ -1,5 +1,6 @@
 #include "backends/memory.hpp"
 
+#include <fcntl.h>
 #include <sys/mman.h>
 
 #include <cstring>
@@ -12,13 +13,16 @@ namespace nbdring {
 namespace {
 
 constexpr std::uint64_t page = 4096;
+const std::string keepsake = "memory";
 
 std::uint64_t round_up(std::uint64_t offset) { return (offset + page - 1) / page * page; }
 std::uint64_t round_down(std::uint64_t offset) { return offset / page * page; }
 
 class MemoryLane final : public BackendLane {
  public:
-  MemoryLane(Loop& loop, std::span<std::byte> bytes) : loop_(loop), bytes_(bytes) {}
+  /// file: what the bytes are a mapping of, or -1.
+  MemoryLane(Loop& loop, std::span<std::byte> bytes, int file)
+      : loop_(loop), bytes_(bytes), file_(file) {}
 
   FramePool& frames() override { return loop_.frames(); }
 
@@ -65,8 +69,7 @@ class MemoryLane final : public BackendLane {
     const auto all = range(offset, length);
     const std::uint64_t first = round_up(offset);
     const std::uint64_t last = round_down(offset + length);
-    if (!may_punch || first >= last ||
-        ::madvise(bytes_.data() + first, last - first, MADV_DONTNEED_LOCKED) != 0) {
+    if (!may_punch || first >= last || !give_back(first, last - first)) {
       std::memset(all.data(), 0, all.size());
       return;
     }
@@ -74,32 +77,47 @@ class MemoryLane final : public BackendLane {
     std::memset(bytes_.data() + last, 0, offset + length - last);
   }
 
+  bool give_back(std::uint64_t offset, std::uint64_t length) const {
+    if (file_ < 0) return ::madvise(bytes_.data() + offset, length, MADV_DONTNEED_LOCKED) == 0;
+    return ::fallocate(file_, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+                       static_cast<off_t>(offset), static_cast<off_t>(length)) == 0;
+  }
+
   Loop& loop_;
   std::span<std::byte> bytes_;
+  const int file_;
 };
 
 }  // namespace
 
-MemoryBackend::MemoryBackend(std::uint64_t size, bool read_only) {
+MemoryBackend::MemoryBackend(std::uint64_t size, bool read_only, const Past& past) {
   about_.size = size;
   about_.description = "memory";
   about_.block_size.minimum = 1;
   about_.transmission_flags = offered_flags(read_only);
-  if (size == 0) return;
-  void* memory = ::mmap(nullptr, size, PROT_READ | PROT_WRITE,
-                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-  if (memory == MAP_FAILED) {
-    fail_errno(FailureKind::failed, "cannot map memory:" + std::to_string(size));
-  }
-  bytes_ = {static_cast<std::byte*>(memory), size};
+  if (size > 0) make(past);
 }
 
-MemoryBackend::~MemoryBackend() {
-  if (!bytes_.empty()) ::munmap(bytes_.data(), bytes_.size());
+void MemoryBackend::make(const Past& past) {
+  if (past.keepsakes == nullptr) {
+    memory_ = Mapping(about_.size);
+    return;
+  }
+  auto found = find_kept(past, keepsake);
+  if (!found) {
+    found = make_memory(keepsake, about_.size);
+    past.keepsakes->keep(keepsake, found->get());
+  }
+  if (size_of(found->get()) != about_.size) {
+    throw Failure(FailureKind::usage, "memory: has " + std::to_string(size_of(found->get())) +
+                                          " bytes and keeps them; detach the device first");
+  }
+  file_ = std::move(*found);
+  memory_ = Mapping(file_.get(), 0, about_.size);
 }
 
 std::unique_ptr<BackendLane> MemoryBackend::open_lane(Loop& loop) {
-  return std::make_unique<MemoryLane>(loop, bytes_);
+  return std::make_unique<MemoryLane>(loop, bytes(), file_.get());
 }
 
 }  // namespace nbdring

@@ -32,16 +32,18 @@ RemoteOptions remote_options(const OpenOptions& options, std::string endpoint) {
   return remote;
 }
 
+Past past_of(const OpenOptions& options) { return {options.keepsakes, options.after_crash}; }
+
 struct Opener {
   const OpenOptions& options;
   Log& log;
 
   std::unique_ptr<Backend> operator()(FileSpec spec) const {
     spec.read_only = spec.read_only || options.read_only;
-    return std::make_unique<FileBackend>(spec, log);
+    return std::make_unique<FileBackend>(spec, log, options.lock_wait);
   }
   std::unique_ptr<Backend> operator()(const MemorySpec& spec) const {
-    return std::make_unique<MemoryBackend>(spec.size, options.read_only);
+    return std::make_unique<MemoryBackend>(spec.size, options.read_only, past_of(options));
   }
   std::unique_ptr<Backend> operator()(const NullSpec& spec) const {
     return std::make_unique<NullBackend>(spec.size, options.read_only);
@@ -79,7 +81,10 @@ std::unique_ptr<Backend> open_backend(const BackendSpec& spec, const OpenOptions
   // What is below a cow is never written: it may be without write permission, and others' base too.
   OpenOptions below = options;
   for (const LayerSpec& layer : options.layers) below.read_only |= layer.name == "cow";
-  auto backend = add_layers(std::visit(Opener{below, log}, spec.form), options.layers, log);
+  LayerOptions layers;
+  layers.past = past_of(options);
+  layers.lock_wait = options.lock_wait;
+  auto backend = add_layers(std::visit(Opener{below, log}, spec.form), options.layers, log, layers);
   // A layer may have made it writable again.
   if (options.read_only && !backend->about().is_read_only()) return read_only(std::move(backend));
   return backend;

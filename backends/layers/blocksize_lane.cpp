@@ -70,6 +70,7 @@ Task<Status> BlocksizeLane::change(BackendRequest request) {
   const std::uint64_t end = request.offset + request.length;
   BlockLock::Range range(lock_, loop_, down(request.offset) / block_, up(end) / block_);
   co_await range.wait();
+  if (is_given_up_) co_return Status::from_errno(ECANCELED);
   if (is_whole(request.offset, request.length)) {
     co_return co_await perform(below(), request);
   }

@@ -19,6 +19,10 @@ class BlocksizeLane final : public LayerLane {
   Task<Status> trim(std::uint64_t offset, std::uint64_t length, bool fua) override;
   Task<Status> write_zeroes(std::uint64_t offset, std::uint64_t length, ZeroMode mode) override;
   Task<Status> extents(std::uint64_t offset, std::uint64_t length, ExtentList& list) override;
+  void give_up() noexcept override {
+    is_given_up_ = true;
+    LayerLane::give_up();
+  }
 
  private:
   Task<Status> read_parts(std::uint64_t offset, std::span<std::byte> buffer);
@@ -38,6 +42,7 @@ class BlocksizeLane final : public LayerLane {
   const std::uint64_t block_;
   BlockLock& lock_;
   BlockBuffers buffers_;
+  bool is_given_up_ = false;
 };
 
 }  // namespace nbdring

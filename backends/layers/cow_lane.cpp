@@ -67,6 +67,7 @@ Task<Status> CowLane::change_new(BackendRequest request) {
   const Blocks blocks = blocks_of(request.offset, request.length);
   BlockLock::Range range(shared_.changes_, loop_, blocks.begin, blocks.end);
   co_await range.wait();
+  if (is_given_up_) co_return Status::from_errno(ECANCELED);
   const std::uint64_t begin = blocks.begin * block_bytes;
   const std::uint64_t end = request.offset + request.length;
   const std::uint64_t blocks_end = std::min(shared_.about().size, blocks.end * block_bytes);
@@ -183,6 +184,12 @@ Task<Status> CowLane::extents(std::uint64_t offset, std::uint64_t length, Extent
     list.used += part.used;
   }
   co_return Status::ok();
+}
+
+// The overlay is a local file: what is on its way there ends by itself.
+void CowLane::give_up() noexcept {
+  is_given_up_ = true;
+  LayerLane::give_up();
 }
 
 // A lane that changed nothing needs no flush.

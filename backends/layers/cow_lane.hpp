@@ -53,6 +53,7 @@ class CowLane final : public LayerLane {
   Task<Status> flush() override;
   Task<Status> extents(std::uint64_t offset, std::uint64_t length, ExtentList& list) override;
   Task<Status> close() override;
+  void give_up() noexcept override;
   FramePool& frames() override { return loop_.frames(); }
 
  private:
@@ -75,6 +76,7 @@ class CowLane final : public LayerLane {
   std::unique_ptr<BackendLane> data_;
   BlockBuffers buffers_;
   bool was_used_ = false;
+  bool is_given_up_ = false;
 };
 
 }  // namespace nbdring

@@ -28,8 +28,8 @@ class DelayLane final : public RequestLane {
   }
   Task<Status> handle_late(BackendRequest request, milliseconds delay) {
     const auto when = Clock::now() + delay;
-    const bool is_time = co_await patience_.last_until(loop_, when);
-    if (!is_time) co_return Status::from_errno(EIO);
+    const Status waited = co_await patience_.last_until(loop_, when, is_given_up());
+    if (!waited.is_ok()) co_return waited;
     co_return co_await perform(below(), request);
   }
 

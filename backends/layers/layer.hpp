@@ -5,12 +5,14 @@
 // A layer changes what it is there for and passes on the rest: LayerBackend and LayerLane do that.
 // As any backend it is constant after construction; what its lanes share is guarded for threads.
 
+#include <chrono>
 #include <memory>
 #include <string>
 #include <string_view>
 #include <utility>
 #include <vector>
 
+#include "backends/kept_memory.hpp"
 #include "client/engine/backend.hpp"
 #include "client/runtime/log.hpp"
 
@@ -56,6 +58,7 @@ class LayerLane : public BackendLane {
     return below_->extents(offset, length, list);
   }
   Task<Status> close() override { return below_->close(); }
+  void give_up() noexcept override { below_->give_up(); }
   FramePool& frames() override { return below_->frames(); }
 
  protected:
@@ -73,16 +76,20 @@ struct LayerSpec {
   friend bool operator==(const LayerSpec&, const LayerSpec&) = default;
 };
 
+/// What the layers of a device are told beyond their arguments: see OpenOptions.
+struct LayerOptions {
+  Past past;
+  std::chrono::milliseconds lock_wait{2000};
+};
+
 /// "NAME" or "NAME=ARG". Throws Failure (usage) for a name that no layer has.
 LayerSpec parse_layer(std::string_view text);
 std::vector<LayerSpec> parse_layers(const std::vector<std::string>& texts);
 
-/// Throws Failure (usage) that says which layer, which value and what would be right.
-std::unique_ptr<Backend> add_layer(std::unique_ptr<Backend> below, const LayerSpec& layer,
-                                   Log& log);
-
-/// layers: outermost first.
+/// layers: outermost first. Throws Failure (usage) that says which layer, which value and what
+/// would be right.
 std::unique_ptr<Backend> add_layers(std::unique_ptr<Backend> below,
-                                    const std::vector<LayerSpec>& layers, Log& log);
+                                    const std::vector<LayerSpec>& layers, Log& log,
+                                    const LayerOptions& options = {});
 
 }  // namespace nbdring

@@ -82,17 +82,15 @@ std::vector<LayerSpec> parse_layers(const std::vector<std::string>& texts) {
   return layers;
 }
 
-std::unique_ptr<Backend> add_layer(std::unique_ptr<Backend> below, const LayerSpec& layer,
-                                   Log& log) {
-  const LayerKind* kind = kind_of(layer.name);
-  ENSURE(kind != nullptr);
-  return kind->make(std::move(below), LayerArgument(layer, kind->form), log);
-}
-
 std::unique_ptr<Backend> add_layers(std::unique_ptr<Backend> below,
-                                    const std::vector<LayerSpec>& layers, Log& log) {
-  for (auto layer = layers.rbegin(); layer != layers.rend(); ++layer) {
-    below = add_layer(std::move(below), *layer, log);
+                                    const std::vector<LayerSpec>& layers, Log& log,
+                                    const LayerOptions& options) {
+  for (std::size_t number = layers.size(); number-- > 0;) {
+    const LayerSpec& layer = layers[number];
+    const LayerKind* kind = kind_of(layer.name);
+    ENSURE(kind != nullptr);
+    const LayerArgument argument(layer, kind->form, number, options);
+    below = kind->make(std::move(below), argument, log);
   }
   return below;
 }

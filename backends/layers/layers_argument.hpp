@@ -19,11 +19,19 @@ class LayerArgument {
     std::string value;
   };
 
-  /// form: how the layer is written, as the messages show it. Outlives the argument.
-  LayerArgument(const LayerSpec& layer, std::string_view form) : layer_(layer), form_(form) {}
+  /// form: how the layer is written, as the messages show it. Outlives the argument. number: its
+  /// place among the device's layers.
+  LayerArgument(const LayerSpec& layer, std::string_view form, std::size_t number,
+                const LayerOptions& options)
+      : layer_(layer), form_(form), number_(number), options_(options) {}
 
   const std::string& text() const { return layer_.argument; }
   bool empty() const { return layer_.argument.empty(); }
+  const LayerOptions& options() const { return options_; }
+  /// Of what this layer keeps for the next engine: "NAME-NUMBER-PART".
+  std::string keepsake(std::string_view part) const {
+    return layer_.name + "-" + std::to_string(number_) + "-" + std::string(part);
+  }
   /// What stands between the separators. None where there is no argument.
   std::vector<Part> parts(char separator = ',') const;
 
@@ -40,6 +48,8 @@ class LayerArgument {
  private:
   LayerSpec layer_;
   std::string_view form_;
+  std::size_t number_;
+  LayerOptions options_;
 };
 
 /// What the table of layers.cpp holds of each.

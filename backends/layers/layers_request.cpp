@@ -1,6 +1,7 @@
 #include "backends/layers/layers_request.hpp"
 
 #include <algorithm>
+#include <cerrno>
 
 namespace nbdring {
 namespace {
@@ -27,12 +28,14 @@ std::string_view name_of(BackendRequest::Kind kind) noexcept {
   return "extents";
 }
 
-Task<bool> Patience::last_until(Loop& loop, Clock::time_point when) const {
-  for (auto now = Clock::now(); !is_abandoned_ && now < when; now = Clock::now()) {
+Task<Status> Patience::last_until(Loop& loop, Clock::time_point when,
+                                  const bool& is_given_up) const {
+  for (auto now = Clock::now(); !is_abandoned_ && !is_given_up && now < when; now = Clock::now()) {
     const auto step = std::min(when - now, longest_step);
     co_await loop.sleep(step);
   }
-  co_return !is_abandoned_;
+  if (is_given_up) co_return Status::from_errno(ECANCELED);
+  co_return Status::from_errno(is_abandoned_ ? EIO : 0);
 }
 
 }  // namespace nbdring

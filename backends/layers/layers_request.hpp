@@ -30,21 +30,30 @@ class RequestLane : public LayerLane {
     return handle(BackendRequest::extents_of(offset, length, list));
   }
 
+  void give_up() noexcept override {
+    is_given_up_ = true;
+    LayerLane::give_up();
+  }
+
  protected:
   virtual Task<Status> handle(BackendRequest request) = 0;
+  const bool& is_given_up() const { return is_given_up_; }
+
+ private:
+  bool is_given_up_ = false;
 };
 
 /// "read", "write", "flush", "trim", "zero", "extents": as arguments and the log's lines name them.
 std::string_view name_of(BackendRequest::Kind kind) noexcept;
 constexpr std::size_t request_kinds = 6;
 
-/// What requests of all lanes wait for, until it is abandoned: they notice it within a tenth of a
-/// second.
+/// What requests of all lanes wait for, until it is abandoned or their lane is given up: they
+/// notice it within a tenth of a second.
 class Patience {
  public:
   void abandon() noexcept { is_abandoned_ = true; }
-  /// False: abandoned, now or earlier.
-  Task<bool> last_until(Loop& loop, Clock::time_point when) const;
+  /// EIO: abandoned, now or earlier. ECANCELED: given up.
+  Task<Status> last_until(Loop& loop, Clock::time_point when, const bool& is_given_up) const;
 
  private:
   std::atomic<bool> is_abandoned_{false};

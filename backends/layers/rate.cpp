@@ -48,8 +48,8 @@ class RateLane final : public RequestLane {
   }
   Task<Status> handle_in_turn(BackendRequest request) {
     const auto when = bucket_.turn_of(request.length);
-    const bool is_turn = co_await patience_.last_until(loop_, when);
-    if (!is_turn) co_return Status::from_errno(EIO);
+    const Status waited = co_await patience_.last_until(loop_, when, is_given_up());
+    if (!waited.is_ok()) co_return waited;
     co_return co_await perform(below(), request);
   }
 

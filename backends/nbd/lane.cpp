@@ -27,10 +27,9 @@ void NbdLane::wake() noexcept {
 
 void NbdLane::woken() noexcept {
   wake_posted_.store(false, std::memory_order_release);
-  if (remote_.refuses()) {
-    if (is_connecting_ && remote_.standing(*this).abandoned) loop_.hurry();
-    parked_.resume_all();
-  }
+  const bool refuses = remote_.refuses();
+  if (refuses && is_connecting_ && remote_.standing(*this).abandoned) loop_.hurry();
+  if (refuses || has_given_up_) parked_.resume_all();
   attention_.raise();
 }
 
@@ -45,6 +44,9 @@ Task<Status> NbdLane::close() {
   Status status;
   if (hand_over_) {
     status = co_await hand_over_->close();
+  } else if (is_given_up_) {
+    // Where the server is away its journal stays for the keeper.
+    if (has_changed_) co_await flush_in_background();
   } else if (has_changed_ && !(is_open_ && journal_->empty())) {
     status = co_await flush();
   }
@@ -59,6 +61,17 @@ Task<Status> NbdLane::close() {
   }
   has_started_ = false;
   co_return status;
+}
+
+void NbdLane::give_up() noexcept {
+  is_given_up_ = true;
+  if (hand_over_) hand_over_->give_up();
+  look_again();
+}
+
+void NbdLane::look_again() noexcept {
+  has_given_up_ = true;
+  if (has_started_) tasks_.spawn(resume_waiting());
 }
 
 Task<void> NbdLane::tend() {
@@ -116,6 +129,7 @@ Task<void> NbdLane::live(std::uint64_t epoch, std::unique_ptr<Link> link) {
   answers_ = 0;
   was_admitted_ = false;
   link_ = link.get();
+  epoch_ = epoch;
   Connection& connection = link->connection;
   Scope tasks(frames());
   if (remote_.connected(*this, epoch)) {

@@ -8,6 +8,10 @@
 // be done twice. What is parked ends with EIO only when the remote refuses (its recovery window is
 // over, it was abandoned).
 //
+// What is parked, or waits for room, ends with ECANCELED when it is given up. A change that was
+// sent and lost does so only when every connection of its epoch has ended: what is sent later is
+// sent behind the fence, so that the lost one cannot be done over it.
+//
 // A change needs room in the journal before it is sent. None: the lane flushes, and the change
 // waits. One that is larger than the whole journal is flushed before it is acknowledged instead.
 // Half full: the lane flushes in the background, so that room is rarely waited for.
@@ -41,7 +45,7 @@
 
 namespace nbdring {
 
-class NbdLane final : public BackendLane, public Remote::Member {
+class NbdLane final : public SharedLane, public Remote::Member {
  public:
   /// spare: of the keeper's own lane, which takes the connection that the keeper has made, if there
   /// is one; null for all others.
@@ -66,7 +70,11 @@ class NbdLane final : public BackendLane, public Remote::Member {
     return serve(BackendRequest::extents_of(offset, length, list));
   }
   Task<Status> close() override;
+  void give_up() noexcept override;
   FramePool& frames() override { return loop_.frames(); }
+
+  Task<Status> serve(BackendRequest request, const bool& is_given_up) override;
+  void look_again() noexcept override;
 
   void wake() noexcept override;
 
@@ -109,7 +117,9 @@ class NbdLane final : public BackendLane, public Remote::Member {
   bool is_keepers() const { return spare_ != nullptr; }
 
   // --- requests: lane_requests.cpp ---
-  Task<Status> serve(BackendRequest request);
+  Task<Status> serve(BackendRequest request) { return serve(request, is_given_up_); }
+  bool is_settled(std::uint64_t lost_in) const;
+  Task<void> resume_waiting();
   Task<Answer> send(Link& link, const BackendRequest& request, bool flush_too);
   Task<void> flush_in_background();
   void flush_soon();
@@ -134,11 +144,14 @@ class NbdLane final : public BackendLane, public Remote::Member {
   std::atomic<bool> wake_posted_{false};
   bool has_started_ = false;
   bool is_leaving_ = false;
+  bool is_given_up_ = false;   // by its only customer, the engine...
+  bool has_given_up_ = false;  // ...or by some customer
   bool is_connecting_ = false;
   bool has_changed_ = false;  // anything, ever
   unsigned failures_ = 0;     // to connect, in a row
 
   Link* link_ = nullptr;                 // the connection, while there is one
+  std::uint64_t epoch_ = 0;              // of the connection
   std::unique_ptr<HandOver> hand_over_;  // instead of it
   bool is_open_ = false;                 // requests may be sent
   bool was_admitted_ = false;            // this connection

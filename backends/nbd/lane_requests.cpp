@@ -7,16 +7,19 @@
 
 namespace nbdring {
 
-Task<Status> NbdLane::serve(BackendRequest request) {
+Task<Status> NbdLane::serve(BackendRequest request, const bool& is_given_up) {
   const std::uint64_t ticket = ++tickets_;
   start();
   const std::size_t room = room_for(request);
   const bool has_entry = room > 0 && room <= journal_->capacity();
+  std::uint64_t lost_in = 0;  // the epoch in which it was sent and lost; 0: it is not on its way
   for (;;) {
     while (!is_open_) {
+      if (is_given_up && is_settled(lost_in)) co_return Status::from_errno(ECANCELED);
       if (remote_.refuses()) co_return Status::from_errno(EIO);
       co_await parked_.wait(ticket);
     }
+    if (is_given_up) co_return Status::from_errno(ECANCELED);
     if (hand_over_) {
       co_return co_await perform(*hand_over_, request);
     }
@@ -31,7 +34,10 @@ Task<Status> NbdLane::serve(BackendRequest request) {
     const Answer answer = co_await send(*link_, request, room > 0 && !has_entry);
     if (answer.is_lost) {
       if (has_entry) free_room(room);
-      if (request.is_change()) ++lost_changes_;
+      if (request.is_change()) {
+        ++lost_changes_;
+        lost_in = epoch_;
+      }
       close_gate();
       end_use();
       continue;
@@ -44,6 +50,18 @@ Task<Status> NbdLane::serve(BackendRequest request) {
     if (is_flush && remote_.take_flush_error()) co_return Status::from_errno(EIO);
     co_return answer.status;
   }
+}
+
+/// Nothing that is sent from now on can be overwritten by it.
+bool NbdLane::is_settled(std::uint64_t lost_in) const {
+  return lost_in == 0 || remote_.has_left(lost_in);
+}
+
+// Off the stack of whoever gave something up: each ends its request.
+Task<void> NbdLane::resume_waiting() {
+  co_await loop_.sleep(Clock::duration::zero());
+  parked_.resume_all();
+  no_room_.resume_all();
 }
 
 // flush_too: the change has no entry, so nobody may hear that it is done before it is durable. That

@@ -44,11 +44,10 @@ void Remote::leave(Member& member, Journal* journal) {
   recycle_journals();
 }
 
-// While the keeper replays, the journals are its own.
+// Until the keeper has replayed, what is in the journals is its own.
 void Remote::recycle_journals() {
-  if (phase_ != Phase::serving) return;
   for (Journal* journal : std::exchange(orphans_, {})) {
-    journal->prune(durable());
+    if (phase_ == Phase::serving) journal->prune(durable());
     (journal->empty() ? free_journals_ : orphans_).push_back(journal);
   }
 }
@@ -57,6 +56,11 @@ std::optional<std::uint64_t> Remote::epoch() const {
   const std::lock_guard guard(lock_);
   if (phase_ != Phase::serving || abandoned_) return std::nullopt;
   return epoch_;
+}
+
+bool Remote::has_left(std::uint64_t epoch) const {
+  const std::lock_guard guard(lock_);
+  return epoch != epoch_ || phase_ == Phase::recovering;
 }
 
 bool Remote::connected(Member& member, std::uint64_t epoch) {
@@ -173,7 +177,7 @@ void Remote::check_suspended() {
   });
   if (anyone) return;
   phase_ = Phase::recovering;
-  if (keeper_ != nullptr) keeper_->wake();
+  wake_all();
 }
 
 void Remote::retire(Member& member) {

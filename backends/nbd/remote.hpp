@@ -115,6 +115,8 @@ class Remote {
 
   /// The epoch in which to connect now; none: wait to be woken.
   std::optional<std::uint64_t> epoch() const;
+  /// Every connection of that epoch has ended: what is sent from now on goes behind the fence.
+  bool has_left(std::uint64_t epoch) const;
   /// It has connected, in the epoch it was given. False: too late, end it.
   bool connected(Member& member, std::uint64_t epoch);
   /// It cannot connect although the device serves.

@@ -36,7 +36,7 @@ Errand* ErrandBox::take_all() noexcept {
   return oldest;
 }
 
-Carrier::Carrier(Loop& loop, BackendLane& inner)
+Carrier::Carrier(Loop& loop, SharedLane& inner)
     : TurnEnd(loop), loop_(loop), inner_(inner), errands_(loop.frames()) {}
 
 Task<void> Carrier::drain() {
@@ -54,7 +54,7 @@ void Carrier::accept(Errand* chain) {
 }
 
 Task<void> Carrier::carry(Errand& errand) {
-  errand.status = co_await perform(inner_, errand.request);
+  errand.status = co_await inner_.serve(errand.request, errand.from->carrier_gives_up_);
   finished_.push(errand);
 }
 
@@ -105,8 +105,23 @@ Task<Status> HandOver::send(BackendRequest request) {
 }
 
 Task<Status> HandOver::close() {
-  if (!was_used_) co_return Status::ok();
+  while (farewell_posted_.load(std::memory_order_acquire)) {
+    co_await loop_.sleep(std::chrono::milliseconds(1));
+  }
+  if (!was_used_ || is_given_up_) co_return Status::ok();
   co_return co_await send(BackendRequest::flush());
+}
+
+void HandOver::give_up() noexcept {
+  if (std::exchange(is_given_up_, true) || under_way_ == 0) return;
+  farewell_posted_.store(true, std::memory_order_relaxed);
+  carrier_.loop_.post(farewell_);
+}
+
+void HandOver::Farewell::deliver() noexcept {
+  owner_.carrier_gives_up_ = true;
+  owner_.carrier_.inner_.look_again();
+  owner_.farewell_posted_.store(false, std::memory_order_release);  // last: it may be gone then
 }
 
 void HandOver::turn_ended() noexcept {

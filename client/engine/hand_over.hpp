@@ -12,8 +12,10 @@
 // goes over together: one atomic exchange and at most one wake-up for all of it, and none while the
 // other side has yet to look at what it was given before. No locks.
 //
-// The carrier outlives its hand-overs. A hand-over is made, used and destroyed on its own loop's
-// thread.
+// A hand-over that is given up gives up its own requests; those of the others go on.
+//
+// The carrier outlives its hand-overs. A hand-over is made, used, closed and destroyed on its own
+// loop's thread.
 
 #include <atomic>
 #include <coroutine>
@@ -26,6 +28,16 @@
 namespace nbdring {
 
 class HandOver;
+
+/// The lane that is carried to. All on the carrier's thread.
+class SharedLane : public BackendLane {
+ public:
+  /// is_given_up outlives the request; from when it is true on, it is as BackendLane::give_up()
+  /// says, for this request.
+  virtual Task<Status> serve(BackendRequest request, const bool& is_given_up) = 0;
+  /// One of those has become true.
+  virtual void look_again() noexcept = 0;
+};
 
 /// One request on its way, and back.
 struct Errand {
@@ -67,7 +79,7 @@ class ErrandBox {
 /// The side that carries out. Made and destroyed on its loop's thread; drain() before.
 class Carrier final : private TurnEnd {
  public:
-  Carrier(Loop& loop, BackendLane& inner);
+  Carrier(Loop& loop, SharedLane& inner);
 
   Loop& loop() { return loop_; }
   /// Ends when every errand that came has been carried out and given back.
@@ -82,7 +94,7 @@ class Carrier final : private TurnEnd {
   void turn_ended() noexcept override;
 
   Loop& loop_;
-  BackendLane& inner_;
+  SharedLane& inner_;
   Scope errands_;
   ErrandQueue finished_;  // in this turn
 };
@@ -109,8 +121,10 @@ class HandOver final : public BackendLane, private TurnEnd {
   Task<Status> extents(std::uint64_t offset, std::uint64_t length, ExtentList& list) override {
     return send(BackendRequest::extents_of(offset, length, list));
   }
-  /// A flush: the inner lane stays, for others use it. A lane that asked for nothing needs none.
+  /// A flush: the inner lane stays, for others use it. A lane that asked for nothing needs none,
+  /// and one that was given up waits for nothing.
   Task<Status> close() override;
+  void give_up() noexcept override;
 
   FramePool& frames() override { return loop_.frames(); }
 
@@ -135,6 +149,15 @@ class HandOver final : public BackendLane, private TurnEnd {
     HandOver& owner_;
   };
 
+  class Farewell final : public Message {
+   public:
+    explicit Farewell(HandOver& owner) : owner_(owner) {}
+    void deliver() noexcept override;
+
+   private:
+    HandOver& owner_;
+  };
+
   Task<Status> send(BackendRequest request);
   void turn_ended() noexcept override;
 
@@ -147,6 +170,10 @@ class HandOver final : public BackendLane, private TurnEnd {
   ErrandBox carried_;
   ToCarrier to_carrier_{*this};
   ToLane to_lane_{*this};
+  bool is_given_up_ = false;
+  bool carrier_gives_up_ = false;  // of the carrier's thread
+  std::atomic<bool> farewell_posted_{false};
+  Farewell farewell_{*this};
 };
 
 }  // namespace nbdring

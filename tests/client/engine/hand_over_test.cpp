@@ -16,6 +16,40 @@ namespace {
 
 constexpr std::uint64_t size = 4 * 1024 * 1024;
 
+/// What is with the inner lane cannot be called back; what comes later is not carried out.
+class Shared final : public SharedLane {
+ public:
+  explicit Shared(BackendLane& inner) : inner_(inner) {}
+
+  Task<Status> read(std::uint64_t offset, std::span<std::byte> buffer) override {
+    return inner_.read(offset, buffer);
+  }
+  Task<Status> write(std::uint64_t offset, std::span<const std::byte> buffer, bool fua) override {
+    return inner_.write(offset, buffer, fua);
+  }
+  Task<Status> flush() override { return inner_.flush(); }
+  Task<Status> trim(std::uint64_t offset, std::uint64_t length, bool fua) override {
+    return inner_.trim(offset, length, fua);
+  }
+  Task<Status> write_zeroes(std::uint64_t offset, std::uint64_t length, ZeroMode mode) override {
+    return inner_.write_zeroes(offset, length, mode);
+  }
+  Task<Status> extents(std::uint64_t offset, std::uint64_t length, ExtentList& list) override {
+    return inner_.extents(offset, length, list);
+  }
+  Task<Status> serve(BackendRequest request, const bool& is_given_up) override {
+    return is_given_up ? cancel() : perform(inner_, request);
+  }
+  void look_again() noexcept override { ++looked_again; }
+  FramePool& frames() override { return inner_.frames(); }
+
+  std::atomic<unsigned> looked_again{0};
+
+ private:
+  Task<Status> cancel() { co_return Status::from_errno(ECANCELED); }
+  BackendLane& inner_;
+};
+
 /// A backend of which there is only one lane, on a thread of its own.
 class OneLaneBackend final : public Backend {
  public:
@@ -37,6 +71,7 @@ class OneLaneBackend final : public Backend {
   std::unique_ptr<BackendLane> open_lane(Loop& loop) override {
     return std::make_unique<HandOver>(loop, *carrier_);
   }
+  unsigned looked_again() const { return shared_->looked_again; }
 
  private:
   class End final : public Message {
@@ -47,7 +82,9 @@ class OneLaneBackend final : public Backend {
 
   Task<void> serve(Loop& loop, std::promise<void>& started) {
     const auto lane = inner_.open_lane(loop);
-    Carrier carrier(loop, *lane);
+    Shared shared(*lane);
+    shared_ = &shared;
+    Carrier carrier(loop, shared);
     carrier_ = &carrier;
     loop_ = &loop;
     started.set_value();
@@ -58,6 +95,7 @@ class OneLaneBackend final : public Backend {
   Backend& inner_;
   Loop* loop_ = nullptr;
   Carrier* carrier_ = nullptr;
+  Shared* shared_ = nullptr;
   End end_;
   std::thread thread_;
 };
