@@ -62,10 +62,11 @@ DisconnectEnd disconnect_device(Netlink& netlink, const DisconnectTarget& target
   return DisconnectEnd::done;
 }
 
-bool disconnect_index(std::uint32_t index, std::chrono::milliseconds time, Log& log) {
+DisconnectEnd force_disconnect_index(std::uint32_t index, std::chrono::milliseconds time,
+                                     Log& log) {
   const Deadline deadline = Deadline::in(time);
   const auto device = Sysfs().device(index);
-  if (!device || !device->attached) return true;
+  if (!device || !device->attached) return DisconnectEnd::done;
   if (!may_administrate()) {
     throw Failure(FailureKind::cannot_attach,
                   "disconnecting " + node_path(index) + " needs root (CAP_SYS_ADMIN): run as root");
@@ -74,11 +75,15 @@ bool disconnect_index(std::uint32_t index, std::chrono::milliseconds time, Log& 
   const NetlinkResult opened = netlink.open(deadline);
   if (opened.stuck) {
     log.error(node_path(index) + " could not be disconnected: generic netlink does not answer");
-    return false;
+    return DisconnectEnd::stuck;
   }
   if (!opened.is_ok()) fail_errno(FailureKind::cannot_attach, "netlink family nbd", opened.error);
   const DisconnectTarget target{index, device->backend, false};
-  return disconnect_device(netlink, target, deadline, log) == DisconnectEnd::done;
+  return disconnect_device(netlink, target, deadline, log);
+}
+
+bool disconnect_index(std::uint32_t index, std::chrono::milliseconds time, Log& log) {
+  return force_disconnect_index(index, time, log) == DisconnectEnd::done;
 }
 
 }  // namespace nbdring

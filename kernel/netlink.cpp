@@ -3,7 +3,11 @@
 #include <netlink/genl/ctrl.h>
 #include <netlink/genl/genl.h>
 #include <netlink/netlink.h>
+#include <poll.h>
+#include <sys/random.h>
+#include <sys/socket.h>
 
+#include <array>
 #include <functional>
 
 #include "client/runtime/error.hpp"
@@ -72,16 +76,38 @@ void put_connect(nl_msg* message, const ConnectRequest& request) {
   put_sockets(message, *request.sockets);
 }
 
+using Socket = std::unique_ptr<nl_sock, FreeSocket>;
+
+// Another process that had the same socket must not have begun anywhere near. (Never 0, however
+// many calls follow: to libnl that is "choose one".)
+std::uint32_t first_sequence() {
+  std::uint32_t number = 0;
+  ENSURE(::getrandom(&number, sizeof number, 0) == sizeof number);
+  return number / 2 + 1;
+}
+
 /// The socket and what is known of the family. Used by the worker's thread only.
 struct Channel {
-  std::unique_ptr<nl_sock, FreeSocket> socket;
+  FileDescriptor given;  // until it is in `socket`
+  Socket socket;
   int family = 0;
-  int answer = 0;  // errno of the answer that came last
+  std::uint32_t sequence = first_sequence();  // of the call that is under way
+  int answer = 0;                             // its errno
   bool answered = false;
 
   int open();
+  int find_family();
+  int make_socket();
+  void forget_old_answers();
+  bool has_answer() const;
   int exchange(Command command, const std::function<void(nl_msg*)>& fill);
 };
+
+// On a shared socket, what came to a process that has died.
+int take_only_ours(nl_msg* message, void* channel) {
+  const bool ours = nlmsg_hdr(message)->nlmsg_seq == static_cast<Channel*>(channel)->sequence;
+  return ours ? NL_OK : NL_SKIP;
+}
 
 // libnl folds errnos into its own, fewer, codes; the driver's own number is in the answer.
 int take_error(sockaddr_nl*, nlmsgerr* answer, void* channel) {
@@ -113,31 +139,67 @@ int errno_of(int libnl_error) {
   }
 }
 
-int Channel::open() {
-  std::unique_ptr<nl_sock, FreeSocket> fresh(nl_socket_alloc());
-  if (!fresh) return ENOMEM;
-  if (const int error = genl_connect(fresh.get())) return errno_of(error);
-  const int found = genl_ctrl_resolve(fresh.get(), nbd_netlink::family_name);
+// The driver can have been loaded again since: then the family has another number. Asked on a
+// socket of its own, so that nobody else reads the answer.
+int Channel::find_family() {
+  const Socket asking(nl_socket_alloc());
+  if (!asking) return ENOMEM;
+  if (const int error = genl_connect(asking.get())) return errno_of(error);
+  const int found = genl_ctrl_resolve(asking.get(), nbd_netlink::family_name);
   if (found < 0) return errno_of(found);
   family = found;
+  return 0;
+}
+
+int Channel::make_socket() {
+  Socket fresh(nl_socket_alloc());
+  if (!fresh) return ENOMEM;
+  const int error = given.is_open() ? nl_socket_set_fd(fresh.get(), NETLINK_GENERIC, given.get())
+                                    : genl_connect(fresh.get());
+  if (error != 0) return errno_of(error);
+  given.release();  // libnl closes it with its socket
+  nl_socket_modify_cb(fresh.get(), NL_CB_SEQ_CHECK, NL_CB_CUSTOM, take_only_ours, this);
   nl_socket_modify_cb(fresh.get(), NL_CB_ACK, NL_CB_CUSTOM, take_acknowledgement, this);
   nl_socket_modify_err_cb(fresh.get(), NL_CB_CUSTOM, take_error, this);
   socket = std::move(fresh);
   return 0;
 }
 
+int Channel::open() {
+  if (const int error = find_family()) return error;
+  return socket ? 0 : make_socket();
+}
+
+// Were the queue full of them there would be no room for ours.
+void Channel::forget_old_answers() {
+  std::array<std::byte, 4096> old;
+  while (::recv(nl_socket_get_fd(socket.get()), old.data(), old.size(), MSG_DONTWAIT) >= 0) {
+  }
+}
+
+// It comes within the sending: where it is not there it was lost, and waiting brings nothing.
+bool Channel::has_answer() const {
+  constexpr int patience = 1000;  // milliseconds
+  pollfd answers{nl_socket_get_fd(socket.get()), POLLIN, 0};
+  return ::poll(&answers, 1, patience) == 1;
+}
+
 int Channel::exchange(Command command, const std::function<void(nl_msg*)>& fill) {
-  ENSURE(socket);
+  if (!socket) {
+    if (const int error = open()) return error;
+  }
   const Message message = new_message();
-  ENSURE(genlmsg_put(message.get(), NL_AUTO_PORT, NL_AUTO_SEQ, family, 0, NLM_F_REQUEST,
+  ENSURE(genlmsg_put(message.get(), NL_AUTO_PORT, ++sequence, family, 0, NLM_F_REQUEST,
                      static_cast<std::uint8_t>(command), nbd_netlink::family_version));
   fill(message.get());
   answer = 0;
   answered = false;
+  forget_old_answers();
   // Also asks for the acknowledgement. The operation runs inside the send: this is the call that
   // may hang.
   if (const int sent = nl_send_auto(socket.get(), message.get()); sent < 0) return errno_of(sent);
   while (!answered) {
+    if (!has_answer()) return ENOMSG;
     if (const int received = nl_recvmsgs_default(socket.get()); received < 0 && !answered) {
       return errno_of(received);
     }
@@ -155,6 +217,8 @@ struct Netlink::State {
   // Shared with the call that is under way: it outlives us when it is stuck.
   std::shared_ptr<Channel> channel = std::make_shared<Channel>();
   Worker worker;
+
+  explicit State(FileDescriptor socket) { channel->given = std::move(socket); }
 
   NetlinkResult run(std::function<int()> call, Deadline deadline) {
     const std::optional<int> error = worker.call<int>(std::move(call), deadline);
@@ -175,7 +239,7 @@ struct Netlink::State {
   }
 };
 
-Netlink::Netlink() : state_(std::make_unique<State>()) {}
+Netlink::Netlink(FileDescriptor socket) : state_(std::make_unique<State>(std::move(socket))) {}
 Netlink::~Netlink() = default;
 
 NetlinkResult Netlink::open(Deadline deadline) {
@@ -203,12 +267,37 @@ NetlinkResult Netlink::set_dead_connection_timeout(std::uint32_t index,
                              deadline);
 }
 
+NetlinkResult Netlink::add_connection(std::uint32_t index, const std::string& identifier,
+                                      std::shared_ptr<const std::vector<FileDescriptor>> sockets,
+                                      Deadline deadline) {
+  ENSURE(sockets && sockets->size() == 1);
+  const auto call = [channel = state_->channel, index, identifier, sockets = std::move(sockets)] {
+    return channel->exchange(Command::reconfigure, [&](nl_msg* message) {
+      put_index(message, index);
+      put_identifier(message, identifier);
+      put_sockets(message, *sockets);
+    });
+  };
+  return state_->run(call, deadline);
+}
+
 NetlinkResult Netlink::disconnect(std::uint32_t index, Deadline deadline) {
   const auto call = [channel = state_->channel, index] {
     return channel->exchange(Command::disconnect,
                              [index](nl_msg* message) { put_index(message, index); });
   };
   return state_->run(call, deadline);
+}
+
+FileDescriptor open_netlink_socket() {
+  FileDescriptor opened(::socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_GENERIC));
+  sockaddr_nl address{};
+  address.nl_family = AF_NETLINK;  // and a number of the kernel's choice
+  const auto* const plain = reinterpret_cast<const sockaddr*>(&address);
+  if (!opened.is_open() || ::bind(opened.get(), plain, sizeof address) != 0) {
+    fail_errno(FailureKind::cannot_attach, "a socket for generic netlink");
+  }
+  return opened;
 }
 
 std::vector<std::byte> connect_attributes(const ConnectRequest& request) {

@@ -8,6 +8,10 @@
 // object: sysfs shows the thread as the device's `pid`, and a coming driver shuts a device down
 // when the socket that connected it is closed. Needs CAP_SYS_ADMIN in the initial user namespace.
 //
+// The socket may be one that other processes hold as well (a coming driver ends a device whose
+// socket is closed, so somebody keeps it who outlives the engine). Answers that a predecessor did
+// not live to read are passed over by their sequence numbers.
+//
 // The numbers are ours and not those of <linux/nbd-netlink.h>: there they are enumerators, so an
 // old header cannot be told apart by #ifdef. Sources: drivers/block/nbd.c and
 // include/uapi/linux/nbd-netlink.h, Linux 6.1 to 6.18.
@@ -72,16 +76,18 @@ struct NetlinkResult {
   std::string words() const;
 };
 
-/// In set_size() and set_dead_connection_timeout() the identifier must be the one of CONNECT.
+/// In set_size(), set_dead_connection_timeout() and add_connection() the identifier must be the one
+/// of CONNECT.
 class Netlink {
  public:
-  Netlink();
+  /// `socket`: from open_netlink_socket(), perhaps shared; none: opened when needed.
+  explicit Netlink(FileDescriptor socket = FileDescriptor());
   ~Netlink();  // a stuck call's thread and the socket are left behind
   Netlink(const Netlink&) = delete;
   Netlink& operator=(const Netlink&) = delete;
 
-  /// Finds the family: ENOENT where the driver is not loaded. Must have succeeded before the
-  /// others.
+  /// Finds the family: ENOENT where the driver is not loaded. The others do it where it was not
+  /// done; again after the driver was unloaded, which gives the family another number.
   NetlinkResult open(Deadline deadline);
 
   NetlinkResult connect(const ConnectRequest& request, Deadline deadline);
@@ -95,12 +101,22 @@ class Netlink {
   NetlinkResult set_dead_connection_timeout(std::uint32_t index, const std::string& identifier,
                                             std::uint64_t seconds, Deadline deadline);
 
+  /// One more connection in the place of a dead one. 0 also where none was dead: then the driver
+  /// has dropped the socket again, which its other end sees as an end.
+  NetlinkResult add_connection(std::uint32_t index, const std::string& identifier,
+                               std::shared_ptr<const std::vector<FileDescriptor>> sockets,
+                               Deadline deadline);
+
   NetlinkResult disconnect(std::uint32_t index, Deadline deadline);
 
  private:
   struct State;
   std::unique_ptr<State> state_;
 };
+
+/// A socket for generic netlink, bound, close-on-exec, without any library: for whoever holds it
+/// for the device's life and passes it on. Failure (cannot_attach).
+FileDescriptor open_netlink_socket();
 
 /// The attributes of a CONNECT message as they go over the wire; for tests.
 std::vector<std::byte> connect_attributes(const ConnectRequest& request);

@@ -7,6 +7,7 @@
 #include <array>
 #include <charconv>
 #include <filesystem>
+#include <sstream>
 #include <string_view>
 
 #include "client/runtime/error.hpp"
@@ -91,6 +92,14 @@ std::optional<DriverDevice> Sysfs::device(std::uint32_t index) const {
     device.backend = line(folder + "/backend").value_or("");
   }
   return device;
+}
+
+std::uint64_t Sysfs::in_flight(std::uint32_t index) const {
+  std::istringstream numbers(line("/sys/block/" + device_name(index) + "/inflight").value_or(""));
+  std::uint64_t reads = 0;
+  std::uint64_t writes = 0;
+  numbers >> reads >> writes;
+  return reads + writes;
 }
 
 std::vector<std::uint32_t> Sysfs::device_indexes() const {

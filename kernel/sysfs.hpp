@@ -45,6 +45,10 @@ class Sysfs {
   bool exists(std::uint32_t index) const;
   bool is_attached(std::uint32_t index) const;
 
+  /// Requests that the driver has and has not answered; 0 where there is no such device. Those that
+  /// are about to be sent again are not counted.
+  std::uint64_t in_flight(std::uint32_t index) const;
+
   /// Ascending.
   std::vector<std::uint32_t> device_indexes() const;
   std::vector<std::uint32_t> attached_indexes() const;
