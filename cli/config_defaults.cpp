@@ -22,8 +22,8 @@ TlsOptions with_defaults(TlsOptions given, const BackendForm& backend,
                          const TlsDefaults& defaults) {
   const Uri uri = uri_of(backend);
   if (!has_tls(uri, given)) return given;
-  const bool has_keys = given.psk_file || given.certificates || uri.parameter("tls-psk-file") ||
-                        uri.parameter("tls-certificates");
+  const bool has_keys = given.psk_file || given.certificates || given.has_single_files() ||
+                        uri.parameter("tls-psk-file") || uri.parameter("tls-certificates");
   const auto type = uri.parameter("tls-type");
   if (!has_keys && type != "x509") given.psk_file = defaults.psk_file;
   if (!has_keys && type != "psk") given.certificates = defaults.certificates;

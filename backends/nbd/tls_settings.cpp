@@ -52,6 +52,7 @@ TlsPolicy policy_of(const std::string& scheme, const std::optional<TlsPolicy>& o
 void refuse_without_tls(const TlsSettings& settings, const std::string& scheme) {
   const bool has_any = !settings.psk_file.empty() || !settings.certificates.empty() ||
                        !settings.hostname.empty() || !settings.priority.empty() ||
+                       !settings.authorities_file.empty() || !settings.key_file.empty() ||
                        !settings.verify_peer;
   if (!has_any) return;
   if (scheme == "ws") fail("parameters for TLS are given, but ws: has none; write wss://");
@@ -85,6 +86,20 @@ std::string default_hostname(const Uri& uri) {
   return uri.host.substr(0, uri.host.find('%'));  // an interface is no part of an address
 }
 
+void take_single_files(TlsSettings& settings, const TlsOptions& options) {
+  if (options.has_single_files() && !(settings.certificates.empty() && settings.psk_file.empty())) {
+    fail(
+        "certificates are given as single files and by tls-psk-file or tls-certificates too; "
+        "leave one out");
+  }
+  if (options.certificate_file.empty() != options.key_file.empty()) {
+    fail("a client's certificate and its key go together; give both files, or neither");
+  }
+  settings.authorities_file = options.authorities_file;
+  settings.certificate_file = options.certificate_file;
+  settings.key_file = options.key_file;
+}
+
 Uri uri_of(const BackendForm& form) {
   if (const auto* remote = std::get_if<UriSpec>(&form)) return remote->uri;
   Uri uri;
@@ -103,6 +118,7 @@ TlsSettings tls_settings_of(const BackendForm& form, const TlsOptions& options) 
   settings.hostname = merged(uri, "tls-hostname", options.hostname);
   settings.priority = merged(uri, "tls-priority", options.priority);
   settings.verify_peer = merged_verify_peer(uri, options.verify_peer);
+  take_single_files(settings, options);
   if (settings.policy == TlsPolicy::off) {
     refuse_without_tls(settings, uri.scheme);
     return settings;

@@ -20,6 +20,14 @@ struct TlsOptions {
   std::optional<std::string> hostname;
   std::optional<std::string> priority;
   std::optional<bool> verify_peer;
+  // nbd-client's, each a file of its own instead of the folder; not given: empty.
+  std::string authorities_file;
+  std::string certificate_file;
+  std::string key_file;
+
+  bool has_single_files() const {
+    return !authorities_file.empty() || !certificate_file.empty() || !key_file.empty();
+  }
 };
 
 /// For a UriSpec or an ExecSpec. Nothing is opened. Throws Failure (usage).

@@ -32,9 +32,13 @@ struct TlsSettings {
   std::string psk_user;      // the client's; empty: the name of who runs the program
   std::string certificates;  // a folder: ca-cert.pem, ca-crl.pem; client-cert.pem and
                              // client-key.pem, of a server server-cert.pem and server-key.pem
-  std::string hostname;      // what the server's certificate must name; default: the URI's host
-  bool verify_peer = true;   // client: the server's certificate; server: demand the client's
-  std::string priority;      // GnuTLS's own syntax, instead of ours
+  // A client's, each a PEM file of its own, instead of the folder; empty: none.
+  std::string authorities_file;
+  std::string certificate_file;  // these two together
+  std::string key_file;
+  std::string hostname;     // what the server's certificate must name; default: the URI's host
+  bool verify_peer = true;  // client: the server's certificate; server: demand the client's
+  std::string priority;     // GnuTLS's own syntax, instead of ours
 };
 
 /// What came out of a handshake, for info, status and the log.
@@ -51,9 +55,9 @@ class TlsCredentials {
   enum class Side { client, server };
 
   /// Reads the files. A client with a PSK file is known by its key, else by its certificate if it
-  /// has one, and trusts the folder's CAs or this system's; a server may have both kinds. Throws
-  /// Failure (usage, refused) that names the file and what is wrong with it: absent, readable by
-  /// others, no such user, expired, not a key.
+  /// has one, and trusts the CAs it was given or this system's; a server may have both kinds.
+  /// Throws Failure (usage, refused) that names the file and what is wrong with it: absent,
+  /// readable by others, no such user, expired, not a key.
   TlsCredentials(Side side, const TlsSettings& settings);
   ~TlsCredentials();
   TlsCredentials(const TlsCredentials&) = delete;

@@ -151,24 +151,27 @@ void TlsCredentials::State::load_certificates() {
            "tls-hostname=NAME");
   }
   if (verifies_certificates()) load_trust();
-  if (!settings.certificates.empty()) load_own_certificate();
+  if (!settings.certificates.empty() || !settings.certificate_file.empty()) {
+    load_own_certificate();
+  }
 }
 
 void TlsCredentials::State::load_trust() {
-  if (settings.certificates.empty()) {
+  if (settings.certificates.empty() && settings.authorities_file.empty()) {
     trust = "this system";
     expect(gnutls_certificate_set_x509_system_trust(certificates),
            "cannot load this system's CA certificates");
     return;
   }
-  trust = settings.certificates + "/ca-cert.pem";
+  const bool is_alone = !settings.authorities_file.empty();
+  trust = is_alone ? settings.authorities_file : settings.certificates + "/ca-cert.pem";
   const std::string authorities = read_public_file(trust);
   const gnutls_datum_t data = datum_of(authorities);
   if (gnutls_certificate_set_x509_trust_mem(certificates, &data, GNUTLS_X509_FMT_PEM) <= 0) {
     refuse(FailureKind::usage, trust + " has no certificate in PEM form in it");
   }
   const std::string revoked = settings.certificates + "/ca-crl.pem";
-  if (!exists(revoked)) return;
+  if (is_alone || !exists(revoked)) return;
   revocations = revoked;
   const std::string list = read_public_file(revoked);
   const gnutls_datum_t list_data = datum_of(list);
@@ -179,9 +182,11 @@ void TlsCredentials::State::load_trust() {
 
 void TlsCredentials::State::load_own_certificate() {
   const std::string name = settings.certificates + (is_client() ? "/client-" : "/server-");
-  const std::string certificate_path = name + "cert.pem";
-  const std::string key_path = name + "key.pem";
-  if (is_client() && !exists(certificate_path) && !exists(key_path)) return;
+  const bool is_alone = !settings.certificate_file.empty();
+  const std::string certificate_path = is_alone ? settings.certificate_file : name + "cert.pem";
+  const std::string key_path = is_alone ? settings.key_file : name + "key.pem";
+  const bool may_have_none = is_client() && !is_alone;
+  if (may_have_none && !exists(certificate_path) && !exists(key_path)) return;
   const std::string certificate = read_public_file(certificate_path);
   const SecretFile key = read_secret_file(key_path);
   const auto facts = facts_of_pem(certificate);

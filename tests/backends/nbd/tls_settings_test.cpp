@@ -118,6 +118,32 @@ TEST(TlsSettings, Contradictions) {
   }
 }
 
+TEST(TlsSettings, SingleFilesStandInsteadOfAFolder) {
+  TlsOptions options;
+  options.authorities_file = "a";
+  options.certificate_file = "c";
+  options.key_file = "k";
+  const TlsSettings taken = settings("nbds://h/", options);
+  EXPECT_EQ(taken.authorities_file, "a");
+  EXPECT_EQ(taken.certificate_file, "c");
+  EXPECT_EQ(taken.key_file, "k");
+  TlsOptions no_key;
+  no_key.certificate_file = "c";
+  for (const auto& [uri, given, says] :
+       std::vector<Wrong>{{"nbd://h/", options, "parameters for TLS are given"},
+                          {"nbds://h/?tls-certificates=d", options, "single files"},
+                          {"nbds://h/?tls-psk-file=p", options, "single files"},
+                          {"nbds://h/", no_key, "go together"}}) {
+    try {
+      settings(uri, given);
+      ADD_FAILURE() << uri << " was accepted";
+    } catch (const Failure& failure) {
+      EXPECT_EQ(failure.kind(), FailureKind::usage) << uri;
+      EXPECT_THAT(failure.what(), HasSubstr(says)) << uri;
+    }
+  }
+}
+
 TEST(TlsSettings, TheSameTwiceIsNoContradiction) {
   TlsOptions options = policy(TlsPolicy::require);
   options.psk_file = "k";

@@ -107,6 +107,26 @@ TEST_F(TlsTest, AgreesOnAKey) {
   }
 }
 
+TEST_F(TlsTest, TakesSingleFilesInsteadOfAFolder) {
+  TlsSettings client;
+  client.hostname = "nas";
+  client.authorities_file = authorities_->path("pki/ca-cert.pem");
+  client.certificate_file = authorities_->path("pki/client-cert.pem");
+  client.key_file = authorities_->path("pki/client-key.pem");
+  shake(client, x509("pki"));
+  EXPECT_EQ(client_says(), "connected");
+  EXPECT_EQ(server_says(), "connected");
+  EXPECT_FALSE(pair_->server.report().peer.empty());  // the server has seen the certificate
+
+  client.certificate_file.clear();
+  client.key_file.clear();
+  shake(client, lenient(x509("pki")));
+  EXPECT_EQ(client_says(), "connected");
+  client.authorities_file.clear();  // this system's authorities do not know ours
+  shake(client, lenient(x509("pki")));
+  EXPECT_NE(client_says(), "connected");
+}
+
 TEST_F(TlsTest, AgreesOnCertificates) {
   shake(x509("pki"), x509("pki"));
   ASSERT_EQ(client_says(), "connected");
