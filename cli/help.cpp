@@ -330,7 +330,7 @@ Examples:
 
 using Text = std::pair<std::string_view, std::string_view>;
 
-const std::array<Text, 13> texts{{
+const std::array<Text, 14> texts{{
     {"", program_help},
     {"attach", attach_help},
     {"detach", detach_help},
@@ -344,6 +344,7 @@ const std::array<Text, 13> texts{{
     {"proxy", proxy_help},
     {"token", token_help},
     {"doctor", doctor_help},
+    {"nbd-client", nbd_client_help},
 }};
 
 }  // namespace

@@ -6,7 +6,8 @@
 
 namespace nbdring {
 
-/// The text for a command ("attach"), or for the program where the command is empty.
+/// The text for a command ("attach"), for the program where the command is empty, or for
+/// "nbd-client".
 std::string help_text(const std::string& command);
 
 }  // namespace nbdring

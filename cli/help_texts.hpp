@@ -10,5 +10,6 @@ extern const std::string_view resize_help;
 extern const std::string_view upgrade_help;
 extern const std::string_view proxy_help;
 extern const std::string_view token_help;
+extern const std::string_view nbd_client_help;
 
 }  // namespace nbdring

@@ -58,7 +58,11 @@ int run_info(const InfoCommand& command, const CommonOptions& common) {
       is_asked ? ask_server(spec, command, config, log) : ask_backend(spec, command, config, log);
   report.backend = to_text(spec.form);
   report.is_list = command.list;
-  print(command.json ? info_json(report) : info_text(report));
+  if (command.names_only) {
+    print(info_names(report));
+  } else {
+    print(command.json ? info_json(report) : info_text(report));
+  }
   return 0;
 }
 

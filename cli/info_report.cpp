@@ -129,6 +129,12 @@ std::string info_text(const InfoReport& report) {
   return one_export(report.exports.at(0)) + connection_text(report);
 }
 
+std::string info_names(const InfoReport& report) {
+  std::string text;
+  for (const auto& listed : report.exports) text += printable(listed.name, shown_max) + "\n";
+  return text;
+}
+
 std::string info_json(const InfoReport& report) {
   nlohmann::ordered_json json;
   json["backend"] = report.backend;

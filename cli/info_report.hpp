@@ -24,6 +24,9 @@ struct InfoReport {
 std::string info_text(const InfoReport& report);
 std::string info_json(const InfoReport& report);
 
+/// The names alone, a line each.
+std::string info_names(const InfoReport& report);
+
 /// "read-only", "flush", …: HAS_FLAGS says nothing.
 std::vector<std::string> flag_words(const Export& about);
 

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "cli/commands.hpp"
+#include "cli/nbd_client.hpp"
 #include "client/runtime/error.hpp"
 
 namespace nbdring {
@@ -28,6 +29,7 @@ struct Run {
   int operator()(const ProxyCommand& command) const { return run_proxy(command, common); }
   int operator()(const TokenCommand& command) const { return run_token(command, common); }
   int operator()(const DoctorCommand& command) const { return run_doctor(command, common); }
+  int operator()(const NbdClientCommand& command) const { return run_nbd_client(command, common); }
   int operator()(const ShowText& command) const {
     print(command.text);
     return 0;

@@ -6,6 +6,7 @@
 #include <algorithm>
 
 #include "cli/help.hpp"
+#include "cli/nbd_client.hpp"
 #include "cli/options_words.hpp"
 #include "client/runtime/error.hpp"
 
@@ -255,6 +256,7 @@ void CommandLine::collect_given() {
 
 Invocation parse_command_line(const std::vector<std::string>& arguments) {
   ENSURE(!arguments.empty());
+  if (is_nbd_client(arguments.front())) return {{}, parse_nbd_client(arguments)};
   CommandLine line;
   if (arguments.front().substr(arguments.front().rfind('/') + 1) != "nbd-proxy") {
     return line.parse(arguments);

@@ -15,6 +15,7 @@
 
 #include "backends/layers/layer.hpp"
 #include "backends/nbd/tls_settings.hpp"
+#include "cli/nbd_client_command.hpp"
 #include "cli/token_command.hpp"
 #include "cli/values.hpp"
 #include "client/runtime/log.hpp"
@@ -44,6 +45,8 @@ struct AttachCommand {
   std::optional<std::uint32_t> index;  // of /dev/nbdN
   bool foreground = false;
   bool root_device = false;  // cli/root_device.hpp
+  // Printed is what nbd-client prints, and who finds the id attached has not attached it.
+  bool as_nbd_client = false;
   std::optional<unsigned> connections;
   bool read_only = false;
   std::optional<std::uint32_t> block_size;
@@ -102,6 +105,7 @@ struct InfoCommand {
   std::string backend;
   bool list = false;
   bool json = false;
+  bool names_only = false;        // of list: a line for each, as nbd-client prints them
   std::vector<LayerSpec> layers;  // in front of the backend, outermost first
   TlsOptions tls;
 };
@@ -134,14 +138,15 @@ struct ShowText {
 using AnyCommand =
     std::variant<AttachCommand, DetachCommand, ListCommand, StatusCommand, ResizeCommand,
                  UpgradeCommand, ServeCommand, InfoCommand, GatewayCommand, ProxyCommand,
-                 TokenCommand, DoctorCommand, ShowText>;
+                 TokenCommand, DoctorCommand, NbdClientCommand, ShowText>;
 
 struct Invocation {
   CommonOptions common;
   AnyCommand command;
 };
 
-/// arguments[0] is the program's name: as `nbd-proxy` it is `nbdring proxy`.
+/// arguments[0] is the program's name: as `nbd-proxy` it is `nbdring proxy`, as `nbd-client` that
+/// program's command line is taken (nbd_client.hpp).
 Invocation parse_command_line(const std::vector<std::string>& arguments);
 
 /// The long options that a command takes (empty: the program), with their dashes; for the test of
