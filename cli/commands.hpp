@@ -24,6 +24,7 @@ int run_gateway(const GatewayCommand& command, const CommonOptions& common);
 int run_proxy(const ProxyCommand& command, const CommonOptions& common);
 int run_token(const TokenCommand& command, const CommonOptions& common);
 int run_doctor(const DoctorCommand& command, const CommonOptions& common);
+int run_system_command(const SystemCommand& command, const CommonOptions& common);
 
 /// The configuration file, and in front of its names those of NBDRING_ROUTES. Without --config
 /// there need not be a file. Keys that nobody knows are warnings, or failures with --strict.

@@ -123,6 +123,10 @@ Options:
       --id ID              identity; an ID that is attached is not attached
                            twice (default: the backend, as file:/abs/path)
       --name NAME          a short name for detach and status
+      --from-tab NAME      an entry of /etc/nbdring/tab, instead of BACKEND and
+                           the options that the entry has
+      --tab FILE           another file than /etc/nbdring/tab
+      --wait               for a BACKEND that is out of reach, instead of failing
       --root-device        the root file system will be on it: not ended by
                            SIGTERM while in use, nor by systemd's last kill
       --path PATH          auto or engine: the driver's requests go through this

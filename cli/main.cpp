@@ -30,6 +30,7 @@ struct Run {
   int operator()(const TokenCommand& command) const { return run_token(command, common); }
   int operator()(const DoctorCommand& command) const { return run_doctor(command, common); }
   int operator()(const NbdClientCommand& command) const { return run_nbd_client(command, common); }
+  int operator()(const SystemCommand& command) const { return run_system_command(command, common); }
   int operator()(const ShowText& command) const {
     print(command.text);
     return 0;

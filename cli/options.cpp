@@ -91,6 +91,9 @@ void CommandLine::add_attach() {
   option(attach, "--recovery-window");
   option(attach, "--id");
   option(attach, "--name");
+  option(attach, "--from-tab");
+  option(attach, "--tab");
+  flag(attach, "--wait");
   option(attach, "--path");
   option_list(attach, "--layer");
   add_tls(attach);
@@ -257,6 +260,7 @@ void CommandLine::collect_given() {
 Invocation parse_command_line(const std::vector<std::string>& arguments) {
   ENSURE(!arguments.empty());
   if (is_nbd_client(arguments.front())) return {{}, parse_nbd_client(arguments)};
+  if (const auto command = system_command(arguments)) return {{}, *command};
   CommandLine line;
   if (arguments.front().substr(arguments.front().rfind('/') + 1) != "nbd-proxy") {
     return line.parse(arguments);

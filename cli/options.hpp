@@ -16,6 +16,7 @@
 #include "backends/layers/layer.hpp"
 #include "backends/nbd/tls_settings.hpp"
 #include "cli/nbd_client_command.hpp"
+#include "cli/system_command.hpp"
 #include "cli/token_command.hpp"
 #include "cli/values.hpp"
 #include "client/runtime/log.hpp"
@@ -54,6 +55,9 @@ struct AttachCommand {
   std::optional<std::chrono::seconds> recovery_window;
   std::string id;                 // empty: the backend's canonical text
   std::string name;               // empty: none
+  std::string from_tab;           // an entry's name, instead of a backend; empty: none
+  std::string tab;                // the file; empty: the default one
+  bool wait = false;              // for a backend that is out of reach
   std::vector<LayerSpec> layers;  // in front of the backend, outermost first
   TlsOptions tls;                 // of a remote backend
 };
@@ -138,7 +142,7 @@ struct ShowText {
 using AnyCommand =
     std::variant<AttachCommand, DetachCommand, ListCommand, StatusCommand, ResizeCommand,
                  UpgradeCommand, ServeCommand, InfoCommand, GatewayCommand, ProxyCommand,
-                 TokenCommand, DoctorCommand, NbdClientCommand, ShowText>;
+                 TokenCommand, DoctorCommand, NbdClientCommand, SystemCommand, ShowText>;
 
 struct Invocation {
   CommonOptions common;

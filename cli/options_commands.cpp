@@ -41,10 +41,32 @@ TlsOptions tls_of(const CommandWords& words) {
   return tls;
 }
 
+// What the entry does not say is all that can be said beside it.
+void attach_from_tab(const CommandWords& words, AttachCommand& command) {
+  for (const std::string& given : words.given) {
+    static const std::set<std::string> beside{"--from-tab", "--tab",         "--foreground",
+                                              "--wait",     "--root-device", "--config",
+                                              "--verbose",  "--log-format",  "--strict"};
+    if (beside.contains(given)) continue;
+    throw Failure(FailureKind::usage,
+                  "attach: '" + given + "' is the entry's business; leave it, or --from-tab, out");
+  }
+  command.from_tab = words.values.at("--from-tab");
+  command.tab = words.values.at("--tab");
+}
+
 AttachCommand attach_of(const CommandWords& words) {
   const auto& values = words.values;
   AttachCommand command;
-  command.backend = words.positional("BACKEND", "what to attach, e.g. `nbdring attach disk.img`");
+  if (words.has("--from-tab")) {
+    attach_from_tab(words, command);
+  } else {
+    command.backend = words.positional("BACKEND", "what to attach, e.g. `nbdring attach disk.img`");
+  }
+  if (words.has("--tab") && !words.has("--from-tab")) {
+    throw Failure(FailureKind::usage, "attach: --tab says where --from-tab looks; give both");
+  }
+  command.wait = words.flags.at("--wait");
   if (words.has("DEVICE")) {
     command.index = device_index(values.at("DEVICE"));
     if (!command.index) {

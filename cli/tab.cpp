@@ -20,8 +20,8 @@ namespace {
 
 const std::set<std::string, std::less<>> attach_flags{"read-only", "strict"};
 // What the entry itself says, what the unit says, and what makes no sense at boot.
-const std::set<std::string, std::less<>> not_of_a_tab{"name", "foreground", "from-tab",   "tab",
-                                                      "help", "verbose",    "log-format", "config"};
+const std::set<std::string, std::less<>> not_of_a_tab{
+    "name", "foreground", "from-tab", "tab", "wait", "help", "verbose", "log-format", "config"};
 
 bool is_over_network(const std::string& backend) {
   const BackendSpec spec = parse_backend_spec(backend);
@@ -212,6 +212,21 @@ Tab read_tab(const std::string& path) {
   const auto text = read_trusted_file(path, ::geteuid(), "the tab");
   if (!text) throw Failure(FailureKind::not_found, "the tab " + path + " does not exist");
   return parse_tab(*text, path);
+}
+
+AttachCommand from_tab(const AttachCommand& command) {
+  if (command.from_tab.empty()) return command;
+  const std::string path = command.tab.empty() ? std::string(tab_path_default) : command.tab;
+  const Tab tab = read_tab(path);
+  const TabEntry* const entry = tab.find(command.from_tab);
+  if (entry == nullptr) {
+    throw Failure(FailureKind::not_found, "'" + command.from_tab + "' is not in " + path);
+  }
+  AttachCommand result = entry->attach;
+  result.foreground = command.foreground;
+  result.root_device = command.root_device;
+  result.wait = command.wait;
+  return result;
 }
 
 }  // namespace nbdring

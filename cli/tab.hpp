@@ -55,6 +55,10 @@ struct Tab {
 
 Tab parse_tab(std::string_view text, const std::string& file);
 
+/// What `attach --from-tab` is about: the entry, with what stood beside it on the command line.
+/// Without --from-tab the command itself. Throws as read_tab(), and Failure (not_found).
+AttachCommand from_tab(const AttachCommand& command);
+
 /// Of a file as read_trusted_file() wants it. Throws as both, and Failure (not_found) where there
 /// is none.
 Tab read_tab(const std::string& path);

@@ -76,6 +76,12 @@ check_companion() {
   promise "it reaches the machine's port" says "over the port: from the host"
 }
 
+check_systemd() {
+  machine systemd.sh
+  promise "systemd is process 1, with our package; the machine reboots, and powers off" test "$status" -eq 0
+  promise "each boot is set up, and the script called in it" says "boot 3 is up"
+}
+
 check_cleaning() {
   local temporary pid
   temporary=$(mktemp -d)
@@ -92,5 +98,6 @@ check_output_and_status
 check_failures
 check_machine
 check_companion
+check_systemd
 check_cleaning
 exit "$((failures > 0))"

@@ -18,6 +18,7 @@ start_virtiofsd() {
     # The other sandbox pivots its root, which "/" as the shared folder refuses.
     arguments=(-f -o source=/ -o sandbox=chroot -o cache=always -o log_level=err)
   fi
+  rm -f "$job_folder/virtiofs.socket"
   "$program" --socket-path="$job_folder/virtiofs.socket" "${arguments[@]}" \
     >"$job_folder/virtiofsd.log" 2>&1 </dev/null &
   virtiofsd_pid=$!
@@ -41,7 +42,12 @@ write_job() {
   environment=("HOME=/root" "SCRATCH=/scratch" "TERM=${TERM:-dumb}" "NBDRING=$checkout/build/nbdring"
     "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
   for variable in ${!NBDRING*}; do environment+=("$variable=${!variable}"); done
-  declare -p checkout kernel_folder time_limit environment command interactive rows columns companion >"$job_folder/job"
+  write_job_file
+}
+
+write_job_file() {
+  declare -p checkout kernel_folder time_limit environment command interactive rows columns companion init \
+    >"$job_folder/job"
 }
 
 # How the machine knows the time: see lib/tsc_khz. Without it: an emulated timer, right but slow to read.
@@ -84,10 +90,10 @@ start_qemu() {
     -device vhost-user-fs-pci,chardev=host,tag=host,queue-size=1024
     -drive "file=$scratch_disk,if=none,id=scratch,format=raw,cache=unsafe,aio=threads,discard=unmap"
     -device virtio-blk-pci,drive=scratch
-    -chardev "file,id=log,path=$job_folder/kernel.log" -serial chardev:log
+    -chardev "file,id=log,path=$job_folder/kernel.log,append=on" -serial chardev:log
     -device virtio-serial-pci "${output[@]}" -device "$port,chardev=output"
     -chardev "file,id=status,path=$job_folder/status" -device virtserialport,name=status,chardev=status)
-  mapfile -t -O "${#arguments[@]}" arguments < <(companion_arguments)
+  mapfile -t -O "${#arguments[@]}" arguments < <(companion_arguments && systemd_arguments)
   if [[ $interactive == yes ]]; then
     qemu-system-x86_64 "${arguments[@]}" 2>"$job_folder/qemu.log" || true
   else
