@@ -58,6 +58,12 @@ constexpr std::array driver_bugs{
               Severity::note,
               "a connection can stay without its receiver when the machine is very busy at attach",
               "nbdring counts the receivers and connects again"},
+    DriverBug{{0, 0, 0},
+              not_yet,
+              Severity::note,
+              "what was in flight on a connection that ends is sent again only by its timer",
+              "after a crash it takes up to attach's --timeout; upgrade and resize end no "
+              "connection"},
 };
 
 Finding judge_kernel(const HazardFacts& facts) {

@@ -77,6 +77,7 @@ TEST(Hazards, DriverBugsGoByVersion) {
   EXPECT_FALSE(finds(facts, Severity::note, "since Linux 6.9"));
   facts.kernel.version = {6, 14, 0};
   EXPECT_FALSE(finds(facts, Severity::note, "CVE-2025-21731"));
+  EXPECT_TRUE(finds(facts, Severity::note, "only by its timer"));
 }
 
 TEST(Hazards, SurroundingsAreJudged) {

@@ -1,6 +1,9 @@
 #include "kernel/netlink.hpp"
 
+#include <fcntl.h>
 #include <gtest/gtest.h>
+#include <linux/netlink.h>
+#include <sys/socket.h>
 
 #include <cstring>
 #include <map>
@@ -104,6 +107,16 @@ TEST(ConnectMessage, HasRoomForSixteenSocketsAndALongIdentifier) {
   ConnectRequest request = request_with(16);
   request.identifier = std::string(1024, 'x');
   EXPECT_EQ(attributes_in(by_type(request).at(7)).size(), 16U);
+}
+
+TEST(NetlinkSocket, IsBoundAndNotInherited) {
+  const FileDescriptor socket = open_netlink_socket();
+  sockaddr_nl address{};
+  socklen_t length = sizeof address;
+  ASSERT_EQ(::getsockname(socket.get(), reinterpret_cast<sockaddr*>(&address), &length), 0);
+  EXPECT_EQ(address.nl_family, AF_NETLINK);
+  EXPECT_NE(address.nl_pid, 0U);
+  EXPECT_NE(::fcntl(socket.get(), F_GETFD) & FD_CLOEXEC, 0);
 }
 
 }  // namespace

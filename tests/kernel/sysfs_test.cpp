@@ -52,6 +52,13 @@ TEST(Sysfs, ReadsADevice) {
   EXPECT_EQ(device->number, "43:0");
 }
 
+TEST(Sysfs, AddsUpWhatIsInFlight) {
+  FakeRoot root;
+  root.file("/sys/block/nbd0/inflight", "       3       40\n");
+  EXPECT_EQ(Sysfs(root.path()).in_flight(0), 43U);
+  EXPECT_EQ(Sysfs(root.path()).in_flight(1), 0U);
+}
+
 TEST(Sysfs, KnowsNoDeviceThatIsNotThere) {
   FakeRoot root;
   EXPECT_EQ(Sysfs(root.path()).device(3), std::nullopt);
