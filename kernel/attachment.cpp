@@ -25,6 +25,7 @@ namespace {
 using std::chrono::milliseconds;
 
 constexpr milliseconds receivers_time{2000};
+constexpr milliseconds old_receivers_time{200};
 constexpr milliseconds settle_time{10'000};
 constexpr milliseconds undo_time{5000};
 
@@ -145,7 +146,11 @@ unsigned Attachment::State::fill_every_slot(Deadline deadline) {
     const Filled result =
         fill_slot(netlink, slots(), std::move(ends[i]), lane, dead, deadline, log);
     if (result == Filled::refused) break;
-    if (result == Filled::yes) ++filled;
+    if (result == Filled::yes) {
+      ++filled;
+    } else {
+      receivers_ended(request.index, filled, deadline.at_most(old_receivers_time));
+    }
   }
   return filled;
 }
@@ -231,9 +236,12 @@ std::optional<FileDescriptor> Attachment::refill(const std::function<unsigned()>
                                                  milliseconds time) {
   State& state = *state_;
   ENSURE(state.attached);
+  const Deadline deadline = Deadline::in(time);
+  const unsigned alive = state.options.connections - dead();
+  if (!receivers_ended(index(), alive, deadline.at_most(old_receivers_time))) return std::nullopt;
   SocketPairs pair = make_socket_pairs(1);
   const Filled result = fill_slot(state.netlink, state.slots(), std::move(pair.driver),
-                                  pair.lanes.front().get(), dead, Deadline::in(time), state.log);
+                                  pair.lanes.front().get(), dead, deadline, state.log);
   if (result == Filled::refused) {
     throw Failure(FailureKind::failed, path() +
                                            " takes no connections any more: the driver has "

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <thread>
 
 #include "kernel/sysfs.hpp"
 
@@ -33,20 +34,38 @@ std::optional<unsigned> running_receivers(std::uint32_t index, const std::string
   return count;
 }
 
-bool receivers_run(std::uint32_t index, unsigned wanted, Deadline deadline) {
+std::optional<unsigned> wait_for_receivers(std::uint32_t index, unsigned wanted,
+                                           Deadline deadline) {
   constexpr std::chrono::milliseconds quiet_time{500};
+  std::optional<unsigned> running;
   unsigned most = 0;
   Deadline quiet = deadline.at_most(quiet_time);
-  bool all_run = false;
   const auto is_decided = [&] {
-    const unsigned running = running_receivers(index).value_or(wanted);
-    all_run = running >= wanted;
-    if (running > most) quiet = deadline.at_most(quiet_time);
-    most = std::max(most, running);
-    return all_run || quiet.has_passed();
+    running = running_receivers(index);
+    const unsigned count = running.value_or(wanted);
+    if (count > most) quiet = deadline.at_most(quiet_time);
+    most = std::max(most, count);
+    return count >= wanted || quiet.has_passed();
   };
   wait_until(is_decided, deadline);
-  return all_run;
+  return running;
+}
+
+bool receivers_run(std::uint32_t index, unsigned wanted, Deadline deadline) {
+  return wait_for_receivers(index, wanted, deadline).value_or(wanted) >= wanted;
+}
+
+bool receivers_ended(std::uint32_t index, unsigned left, Deadline deadline) {
+  constexpr std::chrono::milliseconds blind_pause{100};
+  bool blind = false;
+  const auto ended = [index, left, &blind] {
+    const std::optional<unsigned> running = running_receivers(index);
+    blind = !running;
+    return running.value_or(0) <= left;
+  };
+  const bool all_ended = wait_until(ended, deadline);
+  if (blind) std::this_thread::sleep_for(std::min(blind_pause, deadline.remaining()));
+  return all_ended;
 }
 
 }  // namespace nbdring

@@ -21,6 +21,13 @@ namespace nbdring {
 /// brought no further one. True also where they cannot be counted.
 bool receivers_run(std::uint32_t index, unsigned wanted, Deadline deadline);
 
+/// The same, and how many run then; none where they cannot be counted.
+std::optional<unsigned> wait_for_receivers(std::uint32_t index, unsigned wanted, Deadline deadline);
+
+/// Waits until no more than `left` run: those of dead connections have ended. Where they cannot be
+/// counted a pause must do.
+bool receivers_ended(std::uint32_t index, unsigned left, Deadline deadline);
+
 /// None where kernel threads cannot be seen, as in a container with processes of its own.
 std::optional<unsigned> running_receivers(std::uint32_t index, const std::string& root = "");
 

@@ -6,9 +6,9 @@
 // the old receiver marks the slot dead once more when it ends, or reads from the new connection
 // what the new receiver should: so nothing is filled before as many receivers have ended as there
 // are dead connections, and a connection with more receivers, or without its own, is closed again
-// before anything was answered on it. Receivers: kernel/receivers.hpp. Where they cannot be counted
-// a pause must do. (Read in drivers/block/nbd.c, nbd_reconnect_socket() and recv_work(), Linux 6.1
-// to 6.18; tried with 6.1 and 6.12.)
+// before anything was answered on it. Receivers: kernel/receivers.hpp. (Read in
+// drivers/block/nbd.c, nbd_reconnect_socket() and recv_work(), Linux 6.1 to 6.18; tried with 6.1
+// and 6.12.)
 //
 // On the front end's thread; calls of the kernel on Netlink's.
 
@@ -43,13 +43,10 @@ enum class Filled {
 /// How many of the device's connections are known to be dead, the one to be filled among them.
 using CountDead = std::function<unsigned()>;
 
-/// Fills one slot. `driver` has one socket, which is used up; `lane` is the other end, which the
-/// caller keeps, and is shut down unless the result is `yes`. Ends within the deadline, or a little
-/// more than a second, whichever comes first.
+/// Fills one slot; the receivers of the dead ones have ended (receivers_ended()). `driver` has one
+/// socket, which is used up; `lane` is the other end, which the caller keeps, and is shut down
+/// unless the result is `yes`. Ends within the deadline, or a little more than a second, whichever
+/// comes first.
 Filled fill_slot(Netlink& netlink, const SlotsOfDevice& device, DriverEnds driver, int lane,
                  const CountDead& dead, Deadline deadline, Log& log);
-
-/// Waits until the driver receives from this many connections at most, as far as it can be seen.
-bool receivers_ended(std::uint32_t index, unsigned left, Deadline deadline);
-
 }  // namespace nbdring
