@@ -103,3 +103,13 @@ stop_all() {
     rm -rf "$job_folder"
   fi
 }
+
+# SECONDS MESSAGE COMMAND…
+wait_until() {
+  local deadline=$((SECONDS + $1)) message=$2
+  shift 2
+  until "$@"; do
+    ((SECONDS < deadline)) || fail "$message"
+    sleep 0.2
+  done
+}

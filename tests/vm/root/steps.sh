@@ -1,10 +1,145 @@
 # What happens to the machine whose root file system is on the device: sourced by run.
 
-run_steps() {
-  start_machine root=/dev/nbd0 "nbdring.root=$plain_uri"
+# The value of a field of the device's record.
+record_field() { guest 'nbdring list --json' | sed -n "s/.*\"$1\": *\"\{0,1\}\([^\",}]*\).*/\1/p" | head -n 1; }
+
+expect() {
+  local wanted=$1 got=$2
+  [[ $got == "$wanted" ]] || fail "${3:-the machine} says '$got', not '$wanted'"
+}
+
+step_came_up() {
+  guest 'systemctl is-system-running --wait; systemctl --failed' || fail "the system is not well"
+  expect /dev/nbd0 "$(guest 'findmnt -no SOURCE /')" findmnt
+  expect "$1" "$(record_field backend)" list
+  guest 'nbdring status /dev/nbd0 >/dev/null' || fail "status does not reach the engine of the initramfs"
+  expect '' "$(guest 'systemctl list-units --all --no-legend "nbdring@*"')" "the list of units"
+  expect 0 "$(guest 'grep -c /run/nbdring/root /proc/1/mountinfo')" "the system's mount table"
+  guest 'for pid in $(pidof nbdring); do [[ $(head -c 1 /proc/$pid/cmdline) == @ ]] || exit 1; done' ||
+    fail "a process of the device would be killed at shutdown"
+}
+
+# Many small files, a few large ones, and what dpkg does: each with a checksum, and all of it synced.
+step_is_written() {
+  GUEST_SECONDS=180 guest '
+    set -e
+    mkdir -p /srv/load /var/tmp/package/usr/share/load /var/tmp/package/DEBIAN
+    for i in $(seq 300); do head -c $((RANDOM + 100)) /dev/urandom >/srv/load/small-$i; done
+    for i in 1 2 3; do head -c 16M /dev/urandom >/srv/load/large-$i; done
+    cp /srv/load/small-[1-9]* /var/tmp/package/usr/share/load/
+    printf "Package: load\nVersion: 1\nArchitecture: all\nMaintainer: nobody <x@y.z>\nDescription: load\n" \
+      >/var/tmp/package/DEBIAN/control
+    dpkg-deb -Znone -b /var/tmp/package /var/tmp/load.deb >/dev/null
+    dpkg -i /var/tmp/load.deb >/dev/null 2>&1
+    find /srv/load /usr/share/load -type f -exec sha256sum {} + >/srv/sums
+    sync'
+  say "written"
+}
+
+expect_files() {
+  GUEST_SECONDS=180 guest 'echo 3 >/proc/sys/vm/drop_caches; sha256sum --quiet -c /srv/sums' ||
+    fail "files are damaged"
+}
+
+# A writer in the background of what the function named does; its files are verified.
+beside_a_writer() {
+  guest 'cat >/usr/local/sbin/writer <<"END"
+#!/bin/bash
+set -e
+rm -f /srv/stop
+for ((i = 0; ; i++)); do
+  head -c 200000 /dev/urandom | tee /srv/written | sha256sum | cut -c 1-64 >/srv/written.sum
+  sync -d /srv/written
+  echo 3 >/proc/sys/vm/drop_caches
+  [[ $(sha256sum /srv/written | cut -c 1-64) == $(</srv/written.sum) ]]
+  [[ ! -e /srv/stop ]] || break
+done
+echo "$i rounds"
+END
+    chmod +x /usr/local/sbin/writer
+    systemd-run --quiet --unit=writer --remain-after-exit /usr/local/sbin/writer'
+  "$@"
+  GUEST_SECONDS=90 guest '
+    touch /srv/stop
+    until systemctl show -p SubState writer | grep -qE "exited|failed"; do sleep 0.1; done
+    systemctl show -p Result writer | grep -q success || { systemctl status writer; exit 1; }
+    journalctl -u writer -o cat -n 1 | grep rounds
+    systemctl stop writer' || fail "the writer met an error"
+}
+
+step_server_lost() {
+  kill_servers
+  sleep 4
+  start_servers
+}
+
+# No page of the root file system is in the cache when the engine is needed again.
+step_engine_killed() {
+  local pid
+  pid=$(record_field pid)
+  guest "echo 3 >/proc/sys/vm/drop_caches; kill -9 $pid; dd if=/dev/zero of=/srv/after bs=4k count=1 oflag=sync 2>&1" ||
+    fail "no writing after the engine was killed"
+  [[ $(record_field pid) != "$pid" ]] || fail "the record names the dead engine"
+  guest 'nbdring status /dev/nbd0 | grep -i stall'
+}
+
+step_upgraded() {
+  local keeper
+  guest 'echo >>/usr/bin/nbdring; nbdring upgrade /dev/nbd0' || fail "no upgrade"
+  keeper=$(record_field keeper)
+  expect "$(guest 'sha256sum </usr/bin/nbdring')" "$(guest "sha256sum </proc/$keeper/exe")" "the keeper's program"
+}
+
+# SIGTERM, as often as one likes, does not take the root file system away.
+step_not_ended_by_sigterm() {
+  guest '
+    for i in 1 2; do kill -TERM $(pidof nbdring); sleep 1; done
+    sync
+    nbdring status /dev/nbd0 >/dev/null' ||
+    fail "SIGTERM ended the engine of the root file system"
+  ! guest 'nbdring detach /dev/nbd0' || fail "the root device could be detached"
+}
+
+boots_seen() { grep -ac 'Linux version' "$job_folder/console.log"; }
+
+# The server goes away when the former system is down, and comes back when the initramfs has said that it is missing.
+step_rebooted_without_server() {
+  local boots
+  boots=$(boots_seen)
+  guest_last 'systemctl reboot'
+  wait_until 90 "the machine did not reboot" eval "((\$(boots_seen) > $boots))"
+  kill_servers
+  wait_until 90 "the initramfs does not say that the server is away" grep -aq 'trying on' "$job_folder/console.log"
+  start_servers
   wait_for_boot
-  guest 'systemctl is-system-running --wait; systemctl --failed; nbdring list; cat /proc/*/cmdline | tr "\0" " " | grep -a nbdring; cat /proc/self/mountinfo; ls -lR /run/nbdring; free -m' || true
+  expect 0 "$(guest 'dmesg | grep -cE "recovery complete|orphan cleanup|recovering journal"')" "the journal's recoveries"
+}
+
+step_powered_off() {
   guest_last 'systemctl poweroff'
   wait_for_power_off
   check_image
+}
+
+run_steps() {
+  start_machine root=/dev/disk/by-nbd/root
+  wait_for_boot
+  step_came_up "$tls_uri"
+  step_is_written
+  beside_a_writer step_server_lost
+  beside_a_writer step_engine_killed
+  beside_a_writer step_upgraded
+  expect_files
+  step_rebooted_without_server
+  expect_files
+  step_powered_off
+
+  start_machine root=LABEL=nbdring-root "nbdring.root=$plain_uri"
+  wait_for_boot
+  step_came_up "$plain_uri"
+  step_not_ended_by_sigterm
+  expect_files
+  step_powered_off
+  check_console 'block nbd0: (Receive|Send|Dead|shutting|Connection)|(Receive|Send) (control|data) failed'
+  say "all well"
 }
