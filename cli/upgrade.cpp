@@ -9,6 +9,7 @@
 #include "cli/commands.hpp"
 #include "cli/control.hpp"
 #include "cli/lookup.hpp"
+#include "cli/root_device.hpp"
 #include "cli/state.hpp"
 #include "cli/waits.hpp"
 #include "client/runtime/error.hpp"
@@ -34,7 +35,9 @@ void upgrade_one(const KnownDevice& known, const RunFolder& folder, const std::s
   ControlConnection engine(folder.socket_path(known.record.index));
   ControlRequest request;
   request.command = ControlRequest::Command::upgrade;
-  request.program = program;
+  // The root device's keeper has no file of this system: it is brought the program first.
+  const DeviceRecord& record = known.record;
+  request.program = program_in_root_of(record.keeper != 0 ? record.keeper : record.pid, program);
   const ControlReply reply = engine.ask(request, Deadline::in(upgrade_wait));
   if (reply.exit_code != 0) throw Failure(static_cast<FailureKind>(reply.exit_code), reply.error);
   const auto result = nlohmann::json::parse(reply.body, nullptr, false);
