@@ -189,7 +189,7 @@ void Attachment::connect(milliseconds time) {
   ENSURE(!state_->attached && state_->request.sockets);
   state_->lane_copies.clear();
   const Deadline deadline = Deadline::in(time);
-  open_family(state_->netlink, deadline);
+  open_family(state_->netlink, deadline, state_->log);
   connect_index(state_->netlink, state_->request, state_->options.index, deadline, state_->log);
   state_->attached = state_->connected_once = true;
   // The driver has references of its own; with ours open the lanes would never see an end.

@@ -70,11 +70,12 @@ Failure failure_of(const NetlinkResult& result, std::uint32_t index) {
 /// What may pass by itself. EBUSY: somebody has the node open, mostly udev and for a moment: it
 /// looks at a device that CONNECT has just made before CONNECT goes on. EINVAL: a device that was
 /// just disconnected is going down; other reasons for it do not pass. EEXIST: somebody else makes
-/// the same device. ENOENT: the module was unloaded meanwhile.
+/// the same device. ENODEV, ENOENT: the module is being unloaded, or was.
 bool may_pass(const NetlinkResult& result, Deadline deadline, Deadline going_down) {
   if (result.stuck) return false;
   if (result.error == EBUSY) return !deadline.has_passed();
-  const bool passing = result.error == EINVAL || result.error == EEXIST || result.error == ENOENT;
+  const bool passing = result.error == EINVAL || result.error == EEXIST || result.error == ENODEV ||
+                       result.error == ENOENT;
   return passing && !going_down.has_passed();
 }
 
@@ -96,8 +97,15 @@ std::uint32_t index_limit(const Sysfs& sysfs) {
   return minors / minors_per_device - 1;
 }
 
-void open_family(Netlink& netlink, Deadline deadline) {
-  const NetlinkResult result = netlink.open(deadline);
+// Where the module was unloaded since we loaded it, it is loaded again.
+void open_family(Netlink& netlink, Deadline deadline, Log& log) {
+  const Deadline going_down = deadline.at_most(going_down_time);
+  NetlinkResult result = netlink.open(deadline);
+  while (!result.stuck && result.error == ENOENT && !going_down.has_passed()) {
+    std::this_thread::sleep_for(busy_pause_first);
+    load_driver(log, deadline);
+    result = netlink.open(deadline);
+  }
   if (result.is_ok()) return;
   if (result.stuck) {
     throw Failure(FailureKind::failed,
@@ -132,10 +140,7 @@ void connect_index(Netlink& netlink, ConnectRequest& request, std::optional<std:
     if (!may_pass(result, deadline, going_down)) throw failure_of(result, index);
     std::this_thread::sleep_for(std::min(pause, deadline.remaining()));
     pause = std::min(pause * 2, busy_pause_longest);
-    if (result.error == ENOENT) {
-      load_driver(log, deadline);
-      open_family(netlink, deadline);
-    }
+    if (result.error == ENOENT) open_family(netlink, deadline, log);
   }
 }
 

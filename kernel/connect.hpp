@@ -16,8 +16,8 @@
 
 namespace nbdring {
 
-/// Finds the driver's family.
-void open_family(Netlink& netlink, Deadline deadline);
+/// Finds the driver's family; loads the driver where it was unloaded meanwhile.
+void open_family(Netlink& netlink, Deadline deadline, Log& log);
 
 /// Sets the request's index and client flags, and sends it.
 void connect_index(Netlink& netlink, ConnectRequest& request, std::optional<std::uint32_t> wanted,

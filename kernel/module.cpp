@@ -83,16 +83,19 @@ void load_driver(Log& log, Deadline deadline) {
                   "the nbd driver is not loaded and loading it needs root: run as root, or ask for "
                   "'modprobe nbd nbds_max=0 max_part=16'");
   }
-  const CommandResult result =
-      run_command({"modprobe", "nbd", "nbds_max=0", "max_part=16"}, deadline);
-  if (result.end == CommandResult::End::timed_out) {
-    throw Failure(FailureKind::cannot_attach,
-                  "loading the nbd driver takes too long: try 'modprobe nbd nbds_max=0 "
-                  "max_part=16' and look at dmesg");
-  }
-  if (!result.succeeded() || !driver_present()) {
-    throw Failure(FailureKind::cannot_attach,
-                  driver_missing_text(running_kernel(), result.words()));
+  constexpr int tries_max = 3;  // somebody else may be unloading it
+  for (int tries = 1; !driver_present(); ++tries) {
+    const CommandResult result =
+        run_command({"modprobe", "nbd", "nbds_max=0", "max_part=16"}, deadline);
+    if (result.end == CommandResult::End::timed_out) {
+      throw Failure(FailureKind::cannot_attach,
+                    "loading the nbd driver takes too long: try 'modprobe nbd nbds_max=0 "
+                    "max_part=16' and look at dmesg");
+    }
+    if (!result.succeeded() || (tries == tries_max && !driver_present())) {
+      throw Failure(FailureKind::cannot_attach,
+                    driver_missing_text(running_kernel(), result.words()));
+    }
   }
   log.debug("nbd driver loaded");
 }
