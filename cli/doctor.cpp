@@ -4,8 +4,10 @@
 
 #include <algorithm>
 #include <sstream>
+#include <utility>
 
 #include "cli/commands.hpp"
+#include "cli/installed.hpp"
 #include "client/runtime/error.hpp"
 #include "client/runtime/loop.hpp"
 
@@ -84,6 +86,7 @@ std::string findings_text(const std::vector<Finding>& findings, bool all) {
 int run_doctor(const DoctorCommand&, const CommonOptions& common) {
   std::vector<Finding> findings = judge(collect_hazard_facts());
   findings.push_back(try_ring());
+  for (Finding& finding : installed_findings()) findings.push_back(std::move(finding));
   print(findings_text(findings, common.verbose));
   return has_blocker(findings) ? static_cast<int>(FailureKind::cannot_attach) : 0;
 }

@@ -26,8 +26,9 @@ MAY_INCLUDE = {
     'backends': ['backends/', 'client/'],
     'kernel': ['kernel/', 'client/'],
     'cli': ['cli/', 'kernel/', 'backends/', 'client/'],
+    'packaging': ['packaging/', 'cli/help', 'client/runtime'],
     'bench': ['bench/', 'tests/support/', 'kernel/', 'backends/', 'client/'],
-    'tests': ['tests/', 'cli/', 'kernel/', 'backends/', 'client/'],
+    'tests': ['tests/', 'packaging/', 'cli/', 'kernel/', 'backends/', 'client/'],
 }
 # What an #include of the library begins with, and the only files that may have it. Tests may use
 # what they test.
