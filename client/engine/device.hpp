@@ -58,7 +58,6 @@ class Device {
   /// An eventfd, readable when a lane was lost, when what it had begun has ended, and when the
   /// device has ended: read it to lower it, then look.
   int attention_fd() const { return attention_.get(); }
-  int ended_fd() const { return attention_fd(); }
   /// The driver has disconnected (or stop() was called), and no lane runs any more.
   bool has_ended() const;
 
@@ -94,13 +93,24 @@ class Device {
   std::uint64_t lost_connections() const { return lost_connections_; }
   std::uint64_t replaced_connections() const { return replaced_connections_; }
   /// Changes that waited for what a lost connection had begun.
-  std::uint64_t fenced_changes() const { return 0; }
+  std::uint64_t fenced_changes() const { return fence_ ? fence_->waits() : 0; }
 
  private:
+  class Connection;
   struct DeviceLane;
 
   void start_lanes(std::vector<FileDescriptor> sockets);
-  void lane_ended() noexcept;
+  void connect(DeviceLane& lane, FileDescriptor socket, bool is_replacement);
+  void raise_attention() noexcept;
+  void await_end() noexcept;
+
+  // With told_ held.
+  std::size_t draining(const DeviceLane& lane) const;
+  bool is_over() const;
+  bool is_lost(const DeviceLane& lane) const;
+  /// Waits until every lane serves, or is parked, and nothing drains. False at the deadline, or as
+  /// soon as a lane is lost or the device ends.
+  bool await_lanes(std::unique_lock<std::mutex>& lock, bool parked, Clock::time_point deadline);
 
   Backend& backend_;
   DeviceOptions options_;
@@ -108,7 +118,11 @@ class Device {
   FileDescriptor attention_;
   std::atomic<std::uint64_t> lost_connections_{0};
   std::atomic<std::uint64_t> replaced_connections_{0};
-  std::atomic<std::size_t> serving_{0};
+  std::unique_ptr<Fence> fence_;     // from start() on
+  mutable std::mutex told_;          // guards what the lanes' threads tell: Connection::state_
+  std::condition_variable changed_;  // of that
+  bool ending_ = true;               // told_: by DISC, stop(), take_sockets(); before start()
+  std::size_t running_ = 0;          // told_: connections whose threads are not at their end
   std::vector<std::unique_ptr<DeviceLane>> lanes_;
 };
 

@@ -8,10 +8,6 @@
 namespace nbdring {
 namespace {
 
-// Replies of this many bytes go out at once: the payloads are still in the cache, and the client
-// has work meanwhile.
-constexpr std::size_t flush_bytes = 128 * 1024;
-
 // A client that always has more must not keep the loop from its timers and messages.
 constexpr unsigned receives_per_turn = 64;
 
@@ -29,44 +25,11 @@ std::size_t buffer_bytes_of(const Request& request) {
   }
 }
 
-StatsCommand stats_command_of(Command command) {
-  switch (command) {
-    case Command::read:
-      return StatsCommand::read;
-    case Command::write:
-      return StatsCommand::write;
-    case Command::flush:
-      return StatsCommand::flush;
-    case Command::trim:
-      return StatsCommand::trim;
-    case Command::write_zeroes:
-      return StatsCommand::write_zeroes;
-    default:
-      return StatsCommand::block_status;
-  }
-}
-
-std::span<nbd::Extent> extents_in(std::span<std::byte> buffer) {
-  static_assert(alignof(nbd::Extent) == 1);
-  return {reinterpret_cast<nbd::Extent*>(buffer.data()), buffer.size() / sizeof(nbd::Extent)};
-}
-
 }  // namespace
 
-/// Where a slot's coroutine waits between requests.
-class Lane::NextRequest {
- public:
-  explicit NextRequest(Slot& slot) : slot_(slot) {}
-  bool await_ready() const noexcept { return false; }
-  void await_suspend(std::coroutine_handle<> waiting) noexcept { slot_.waiting = waiting; }
-  void await_resume() const noexcept {}
-
- private:
-  Slot& slot_;
-};
-
 Lane::Lane(Loop& loop, Stream& stream, BackendLane& backend, const Export& about,
-           const TransmissionOptions& transmission, const LaneOptions& options, LaneStats& stats)
+           const TransmissionOptions& transmission, const LaneOptions& options, LaneStats& stats,
+           const LaneCompany& company)
     : TurnEnd(loop),
       loop_(loop),
       stream_(stream),
@@ -75,6 +38,7 @@ Lane::Lane(Loop& loop, Stream& stream, BackendLane& backend, const Export& about
       transmission_(transmission),
       options_(options),
       stats_(stats),
+      company_(company),
       reader_(stream),
       arena_(options.resident_bytes, options.largest_payload, options.populate),
       slots_(options.slots),
@@ -87,22 +51,25 @@ Task<LaneEnd> Lane::run() {
   Scope scope(frames());
   for (Slot& slot : slots_) scope.spawn(serve(slot));
   scope.spawn(send_when_writable());
+  if (company_.fence != nullptr) scope.spawn(look_regularly());
   stats_.state = LaneState::serving;
   const LaneEnd end = co_await receive();
 
-  stats_.state = LaneState::draining;
-  draining_ = true;
-  if (in_flight_ > 0) {
-    co_await drained_.wait();
+  const bool is_over = company_.watcher != nullptr && !end.is_handed_on;
+  if (is_over && company_.watcher->is_lost(end)) lose();
+  if (!lost_) stats_.state = LaneState::draining;
+  while (in_flight_ > 0) {
+    co_await settle();
   }
 
   ending_ = true;
   for (Slot& slot : slots_) slot.waiting.resume();
   blocked_.raise();
+  look_due_.raise();
   co_await scope.join();
   // Leave the stack of whoever noticed the end: it may be this object's own turn_ended().
   co_await loop_.sleep(Clock::duration::zero());
-  stats_.state = LaneState::ended;
+  if (!lost_) stats_.state = LaneState::ended;
   co_return end;
 }
 
@@ -121,16 +88,16 @@ Task<LaneEnd> Lane::receive() {
         continue;
       }
       const Request& request = std::get<Request>(parsed);
-      if (request.command == Command::disconnect) co_return LaneEnd{true, ""};
+      if (request.command == Command::disconnect) co_return LaneEnd{true, "", true};
 
       Slot* slot = claim(buffer_bytes_of(request));
-      while (slot == nullptr) {
-        capacity_.lower();
-        co_await capacity_.wait();
-        slot = claim(buffer_bytes_of(request));
+      if (slot == nullptr) {
+        slot = co_await claim_or_wait(buffer_bytes_of(request));
+        if (slot == nullptr) co_return stream_end(true);
       }
       slot->request = request;
       slot->arrived = received_at_;
+      slot->sent_after = sent_after_;
       if (request.command == Command::write) {
         const std::size_t have = reader_.take(slot->buffer);
         if (have < slot->buffer.size()) {
@@ -144,21 +111,42 @@ Task<LaneEnd> Lane::receive() {
       slot->waiting.resume();
     }
     flush();
+    const bool in_message = reader_.available() > 0;
+    if (wish_ != Wish::serve && !in_message) {
+      co_await park();
+      if (wish_ == Wish::hand_on) co_return LaneEnd{true, "", false, true};
+    }
     // With nothing in flight and requests coming in numbers there are likely more: asking is
     // cheaper than waiting.
-    const bool in_message = reader_.available() > 0;
     if (batch < 2 || in_flight_ > 0 || receives_ >= receives_per_turn) {
       co_await wait_readable(in_message);
+      if (wish_ != Wish::serve && !in_message) continue;
     }
-    ++receives_;
-    receive_result_ = reader_.receive({}).result;
+    const std::size_t header_rest = sizeof(nbd::RequestHeader) - reader_.available();
+    receive_some({}, header_rest);
     if (receive_result_ == -EAGAIN || receive_result_ == -EINTR) {
       co_await wait_readable(in_message);
       continue;
     }
     if (receive_result_ <= 0) co_return stream_end(in_message);
-    received_at_ = Clock::now();
   }
+}
+
+// message_rest: what is still to come of the message in the reader's own buffer. A lane that is to
+// stop at its end reads nothing beyond.
+RequestReader::Received Lane::receive_some(std::span<std::byte> payload_rest,
+                                           std::size_t message_rest) {
+  ++receives_;
+  const auto received =
+      reader_.receive(payload_rest, wish_ == Wish::serve ? RequestReader::any : message_rest);
+  receive_result_ = received.result;
+  if (received.result <= 0) return received;
+  if (reader_.available() > 0 || company_.fence != nullptr) now_ = Clock::now();
+  if (reader_.available() > 0) received_at_ = now_;
+  if (received.took_all) {
+    sent_after_ = std::exchange(emptied_before_, std::exchange(emptied_, now_));
+  }
+  return received;
 }
 
 Task<bool> Lane::receive_payload(Slot& slot, std::size_t have) {
@@ -167,16 +155,13 @@ Task<bool> Lane::receive_payload(Slot& slot, std::size_t have) {
     if (receives_ >= receives_per_turn) {
       co_await wait_readable(true);
     }
-    ++receives_;
-    const auto received = reader_.receive(slot.buffer.subspan(have));
-    receive_result_ = received.result;
+    const auto received = receive_some(slot.buffer.subspan(have), 0);
     if (receive_result_ == -EAGAIN || receive_result_ == -EINTR) {
       co_await wait_readable(true);
       continue;
     }
     if (receive_result_ <= 0) co_return false;
     have += received.payload_bytes;
-    if (reader_.available() > 0) received_at_ = Clock::now();  // of what came along behind it
   }
   co_return true;
 }
@@ -187,20 +172,21 @@ Task<bool> Lane::refuse(const Refusal& refusal) {
   std::size_t left = refusal.payload;
   left -= reader_.drop(left);
   while (left > 0) {
-    receive_result_ = reader_.receive({}).result;
+    if (receives_ >= receives_per_turn) {
+      co_await wait_readable(true);
+    }
+    receive_some({}, left);
     if (receive_result_ == -EAGAIN || receive_result_ == -EINTR) {
       co_await wait_readable(true);
       continue;
     }
     if (receive_result_ <= 0) co_return false;
-    received_at_ = Clock::now();
     left -= reader_.drop(left);
   }
   Slot* slot = claim(0);
-  while (slot == nullptr) {
-    capacity_.lower();
-    co_await capacity_.wait();
-    slot = claim(0);
+  if (slot == nullptr) {
+    slot = co_await claim_or_wait(0);
+    if (slot == nullptr) co_return false;
   }
   slot->request = refusal.as_request();
   slot->arrived = received_at_;
@@ -222,153 +208,63 @@ Task<void> Lane::wait_readable(bool in_message) {
   if (deadline && deadline->has_expired()) stall_ = "it stopped in the middle of a message";
 }
 
-Task<void> Lane::serve(Slot& slot) {
-  for (;;) {
-    co_await NextRequest(slot);
-    if (ending_) co_return;
-    const Request& request = slot.request;
-    Status status;
-    ZeroMode mode;
-    ExtentList list;
-    switch (request.command) {
-      case Command::read:
-        status = co_await backend_.read(request.offset, slot.buffer);
-        break;
-      case Command::write:
-        status = co_await backend_.write(request.offset, slot.buffer, request.fua());
-        break;
-      case Command::flush:
-        status = co_await backend_.flush();
-        break;
-      case Command::trim:
-        status = co_await backend_.trim(request.offset, request.length, request.fua());
-        break;
-      case Command::write_zeroes:
-        mode.fua = request.fua();
-        mode.no_hole = request.no_hole();
-        mode.fast_zero = request.fast_zero();
-        status = co_await backend_.write_zeroes(request.offset, request.length, mode);
-        break;
-      case Command::block_status:
-        list.descriptors = extents_in(slot.buffer);
-        if (request.one_extent()) list.descriptors = list.descriptors.first(1);
-        status = co_await backend_.extents(request.offset, request.length, list);
-        slot.payload = std::as_bytes(list.descriptors.first(list.used));
-        break;
-      default:
-        ENSURE(!"parse_request lets no other command pass");
-    }
-    finish(slot, status);
+// Waits until nothing is in flight, or a wish has come.
+Task<void> Lane::settle() {
+  awaits_idle_ = in_flight_ > 0;
+  settled_.lower();
+  co_await settled_.wait();
+  awaits_idle_ = false;
+}
+
+Task<void> Lane::park() {
+  while (wish_ == Wish::pause && in_flight_ > 0) {
+    co_await settle();
   }
-}
-
-void Lane::finish(Slot& slot, Status status) noexcept {
-  if (slot.request.command == Command::read) slot.payload = slot.buffer;
-  answer(slot, status.is_ok() ? 0 : nbd_error_from_errno(status.error()));
-}
-
-void Lane::answer(Slot& slot, std::uint32_t nbd_error) noexcept {
-  const Request& request = slot.request;
-  const bool structured = transmission_.structured_replies;
-  if (nbd_error != 0) {
-    slot.payload = {};
-    const bool chunk = structured && (request.command == Command::read ||
-                                      request.command == Command::block_status);
-    slot.header = chunk ? encode_error_chunk(request.cookie, nbd_error)
-                        : encode_simple_reply(request.cookie, nbd_error);
-    stats_.commands[static_cast<std::size_t>(stats_command_of(request.command))].errors.add(1);
-  } else if (request.command == Command::read && structured) {
-    slot.header = encode_data_chunk(request.cookie, request.offset, request.length);
-  } else if (request.command == Command::block_status) {
-    const auto extents = static_cast<std::uint32_t>(slot.payload.size() / sizeof(nbd::Extent));
-    slot.header = encode_block_status_chunk(request.cookie, base_allocation_id, extents);
-  } else {
-    slot.header = encode_simple_reply(request.cookie, 0);
+  if (wish_ == Wish::pause) {
+    stats_.state = LaneState::paused;
+    company_.watcher->parked();
   }
-  replies_.push(slot);
-  if (replies_.unsent_bytes() >= flush_bytes) flush();
-}
-
-Slot* Lane::claim(std::size_t buffer_bytes) noexcept {
-  if (free_slots_ == nullptr) return nullptr;
-  std::span<std::byte> buffer;
-  if (buffer_bytes > 0) {
-    buffer = arena_.allocate(buffer_bytes);
-    if (buffer.empty()) return nullptr;
+  while (wish_ == Wish::pause) {
+    co_await settle();
   }
-  Slot* slot = std::exchange(free_slots_, free_slots_->next);
-  slot->buffer = buffer;
-  slot->payload = {};
-  ++in_flight_;
-  stats_.in_flight.set(in_flight_);
-  return slot;
+  stats_.state = LaneState::serving;
 }
 
-void Lane::release(Slot& slot) noexcept {
-  if (!slot.buffer.empty()) arena_.release(slot.buffer);
-  slot.buffer = {};
-  slot.next = std::exchange(free_slots_, &slot);
-  ENSURE(in_flight_ > 0);
-  --in_flight_;
-  stats_.in_flight.set(in_flight_);
-  released_ = true;
+void Lane::wish(Wish wish) noexcept {
+  wish_ = wish;
+  if (wish == Wish::pause) return stream_.stop_waiting();
+  if (!settled_.raised()) settled_.raise();
 }
 
-// Sends what is ready. A stream that is full goes on in send_when_writable(); one that failed drops
-// its replies, for nobody is there to take them.
-void Lane::flush() noexcept {
-  if (replies_.empty() || blocked_.raised()) return;
-  if (send_error_ == 0) {
-    const int result = replies_.send();
-    release_sent();
-    if (result == -EAGAIN) {
-      blocked_.raise();
-    } else if (result < 0) {
-      send_error_ = -result;
-      stream_.shut_down();
-    }
-  }
-  if (send_error_ == 0) return;
-  while (Slot* slot = replies_.take_any()) release(*slot);
+void Lane::pause() noexcept {
+  ENSURE(company_.watcher != nullptr);
+  wish(Wish::pause);
 }
 
-void Lane::release_sent() noexcept {
-  Slot* slot = replies_.take_sent();
-  if (slot == nullptr) return;
+void Lane::resume() noexcept { wish(Wish::serve); }
+
+void Lane::hand_on() noexcept {
+  ENSURE(wish_ == Wish::pause && in_flight_ == 0);
+  wish(Wish::hand_on);
+}
+
+// The order matters: the others must know the ghosts before the owner lets another connection take
+// this one's place, and nothing may be begun after they were declared.
+void Lane::lose() noexcept {
+  lost_ = true;
+  auto oldest = Clock::duration::zero();
   const auto now = Clock::now();
-  for (; slot != nullptr; slot = replies_.take_sent()) {
-    auto& counted =
-        stats_.commands[static_cast<std::size_t>(stats_command_of(slot->request.command))];
-    counted.requests.add(1);
-    counted.bytes.add(slot->request.length);
-    counted.latency.add(now - slot->arrived);
-    release(*slot);
+  for (Slot& slot : slots_) {
+    if (!slot.is_in_use) continue;
+    oldest = std::max(oldest, now - slot.arrived);
+    if (slot.is_changing && !slot.ghost.is_declared) company_.fence->declare(slot.ghost);
   }
-}
-
-Task<void> Lane::send_when_writable() {
-  for (;;) {
-    co_await blocked_.wait();
-    if (ending_) co_return;
-    std::optional<StreamDeadline> deadline;
-    if (options_.stall_deadline > Clock::duration::zero()) {
-      deadline.emplace(loop_, options_.stall_deadline, stream_);
-    }
-    co_await stream_.writable();
-    if (deadline && deadline->has_expired()) stall_ = "it left its replies unread";
-    blocked_.lower();
-    flush();
-  }
-}
-
-void Lane::turn_ended() noexcept {
-  receives_ = 0;
-  flush();
-  while (std::exchange(released_, false)) {
-    if (!capacity_.raised()) capacity_.raise();  // may receive, answer and release again
-    flush();
-  }
-  if (draining_ && in_flight_ == 0 && !drained_.raised()) drained_.raise();
+  stats_.in_flight.set(0);
+  stats_.state = LaneState::lost;
+  if (company_.fence != nullptr) company_.fence->leave();
+  stream_.shut_down();  // it may be us who found fault
+  backend_.give_up();
+  company_.watcher->lost(oldest);
 }
 
 LaneEnd Lane::stream_end(bool in_message) const {

@@ -7,7 +7,6 @@
 #include <utility>
 
 #include "client/runtime/error.hpp"
-#include "client/transport/socket.hpp"
 
 namespace nbdring {
 namespace {
@@ -62,6 +61,11 @@ void LaneThread::publish(Loop* loop, Stream* stream) {
   loop_ = loop;
   message_.stream = stream;
   if (stream != nullptr && shut_down_wanted_) stream->shut_down();
+}
+
+void LaneThread::post(Message& message) noexcept {
+  const std::lock_guard lock(control_);
+  if (loop_ != nullptr) loop_->post(message);
 }
 
 void LaneThread::shut_down() noexcept {

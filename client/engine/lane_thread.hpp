@@ -9,7 +9,7 @@
 
 #include "client/runtime/file_descriptor.hpp"
 #include "client/runtime/loop.hpp"
-#include "client/transport/stream.hpp"
+#include "client/transport/socket.hpp"
 
 namespace nbdring {
 
@@ -24,11 +24,11 @@ struct LaneThreadOptions {
 
 class LaneThread {
  public:
-  using Body = std::function<Task<void>(Loop&, Stream&)>;
+  using Body = std::function<Task<void>(Loop&, SocketStream&)>;
   using Ended = std::function<void(std::exception_ptr)>;
 
   /// Starts at once. `ended` is called last, on the thread, with what the body threw or null; the
-  /// socket is closed then.
+  /// socket is closed then, unless the body took it.
   LaneThread(const LaneThreadOptions& options, FileDescriptor socket, Body body, Ended ended);
   ~LaneThread();  // joins
   LaneThread(const LaneThread&) = delete;
@@ -37,6 +37,10 @@ class LaneThread {
   /// Shuts the socket down, so that the body finds the end of its stream. Any thread, also after
   /// the end.
   void shut_down() noexcept;
+
+  /// Delivers it on the lane's loop while the body runs; else it is not delivered. Any thread; the
+  /// message is not under way, and outlives this thread.
+  void post(Message& message) noexcept;
 
  private:
   class ShutDown final : public Message {

@@ -29,14 +29,15 @@ std::size_t RequestReader::drop(std::size_t count) noexcept {
   return dropped;
 }
 
-RequestReader::Received RequestReader::receive(std::span<std::byte> payload_rest) noexcept {
+RequestReader::Received RequestReader::receive(std::span<std::byte> payload_rest,
+                                               std::size_t ahead_max) noexcept {
   // What is left is less than a header, or the caller has taken everything: moving it is cheap.
   const std::size_t kept = available();
   if (begin_ > 0 && kept > 0) std::memmove(bytes_.data(), bytes_.data() + begin_, kept);
   begin_ = 0;
   end_ = kept;
 
-  const std::size_t room = capacity - end_;
+  const std::size_t room = std::min(capacity - end_, ahead_max);
   const std::size_t ahead =
       payload_rest.size() >= large_payload ? std::min(room, sizeof(nbd::RequestHeader)) : room;
   ENSURE(payload_rest.empty() || kept == 0);
@@ -44,10 +45,11 @@ RequestReader::Received RequestReader::receive(std::span<std::byte> payload_rest
                                iovec{bytes_.data() + end_, ahead}};
   const bool whole = !payload_rest.empty();
   const ssize_t result = stream_.receive(std::span(buffers).subspan(whole ? 0 : 1));
-  if (result <= 0) return {result, 0};
-  const std::size_t into_payload = std::min(payload_rest.size(), static_cast<std::size_t>(result));
-  end_ += static_cast<std::size_t>(result) - into_payload;
-  return {result, into_payload};
+  if (result <= 0) return {result, 0, false};
+  const auto bytes = static_cast<std::size_t>(result);
+  const std::size_t into_payload = std::min(payload_rest.size(), bytes);
+  end_ += bytes - into_payload;
+  return {result, into_payload, bytes < payload_rest.size() + ahead};
 }
 
 }  // namespace nbdring

@@ -8,6 +8,7 @@
 
 #include <array>
 #include <cstddef>
+#include <cstdint>
 #include <span>
 
 #include "client/protocol/nbd.hpp"
@@ -32,10 +33,12 @@ class RequestReader {
   struct Received {
     ssize_t result;             // as Stream::receive: bytes, 0 at the end, or -errno
     std::size_t payload_bytes;  // how many of them went into the payload's rest
+    bool took_all;              // that was there: less came than there was room for
   };
-  /// Receives into the payload's rest (may be empty) and then into the reader's own buffer. Does
-  /// not wait.
-  Received receive(std::span<std::byte> payload_rest) noexcept;
+  static constexpr std::size_t any = SIZE_MAX;
+  /// Receives into the payload's rest (may be empty) and then into the reader's own buffer, there
+  /// at most `ahead_max` bytes. Does not wait.
+  Received receive(std::span<std::byte> payload_rest, std::size_t ahead_max = any) noexcept;
 
  private:
   static constexpr std::size_t capacity =

@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <span>
 
+#include "client/engine/fence.hpp"
 #include "client/protocol/reply.hpp"
 #include "client/protocol/request.hpp"
 #include "client/runtime/timer.hpp"
@@ -18,6 +19,10 @@ struct Slot {
   ReplyHeader header{};                // what answers the request...
   std::span<const std::byte> payload;  // ...and follows the header
   Clock::time_point arrived;           // when its header was received
+  Clock::time_point sent_after;        // the earliest at which it can have been sent (see Fence)
+  Ghost ghost;                         // of a change under way
+  bool is_changing = false;            // the backend has the change
+  bool is_in_use = false;              // not in the list of free slots
   std::coroutine_handle<> waiting;     // its coroutine, between requests
   Slot* next = nullptr;                // in the list of free slots
 };

@@ -26,7 +26,8 @@ const char* name_of(StatsCommand command) {
 }
 
 const char* name_of(LaneState state) {
-  constexpr std::array<const char*, 4> names{"starting", "serving", "draining", "ended"};
+  constexpr std::array<const char*, 6> names{"starting", "serving", "draining",
+                                             "ended",    "paused",  "lost"};
   return names[static_cast<std::size_t>(state)];
 }
 

@@ -65,7 +65,8 @@ enum class StatsCommand : std::uint8_t { read, write, flush, trim, write_zeroes,
 inline constexpr std::size_t stats_commands = 6;
 const char* name_of(StatsCommand command);
 
-enum class LaneState : std::uint8_t { starting, serving, draining, ended };
+/// paused: stopped at a request boundary; lost: without a connection.
+enum class LaneState : std::uint8_t { starting, serving, draining, ended, paused, lost };
 const char* name_of(LaneState state);
 
 /// A lane's counters. 64-byte alignment keeps lanes off each other's cache lines.

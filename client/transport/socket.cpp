@@ -1,5 +1,6 @@
 #include "client/transport/socket.hpp"
 
+#include <poll.h>
 #include <sys/socket.h>
 
 #include <cerrno>
@@ -58,6 +59,13 @@ void SocketStream::reset() noexcept {
   const sockaddr nowhere{AF_UNSPEC, {}};
   ::connect(socket_.get(), &nowhere, sizeof nowhere);
   shut_down();
+}
+
+void SocketStream::stop_waiting() noexcept { loop_->cancel(socket_.get()); }
+
+bool SocketStream::peer_has_ended() const noexcept {
+  pollfd state{socket_.get(), POLLRDHUP, 0};
+  return ::poll(&state, 1, 0) == 1;
 }
 
 bool SocketStream::is_local() const noexcept {

@@ -1,6 +1,8 @@
 #pragma once
 // A connected stream socket: one end of the driver's socketpair, or a client of `nbdring serve`.
 
+#include <utility>
+
 #include "client/runtime/file_descriptor.hpp"
 #include "client/runtime/loop.hpp"
 #include "client/transport/stream.hpp"
@@ -24,7 +26,13 @@ class SocketStream final : public Stream {
   void move_to(Loop& loop) noexcept override { loop_ = &loop; }
   void end_sending() noexcept override;
   void reset() noexcept override;
+  void stop_waiting() noexcept override;
+  bool peer_has_ended() const noexcept override;
   bool is_local() const noexcept override;
+
+  /// The connection is the caller's from now on, as it is: nothing is shut down. The stream is not
+  /// used any more.
+  FileDescriptor take() noexcept { return std::move(socket_); }
 
   /// For its options and its addresses; still the stream's.
   int descriptor() const noexcept { return socket_.get(); }

@@ -48,6 +48,10 @@ class Stream {
   /// Ends both directions and drops what is still queued on our side, as far as the kind of socket
   /// can: the peer sees a reset.
   virtual void reset() noexcept {}
+  /// What waits in readable() and writable() ends its wait. The loop's thread.
+  virtual void stop_waiting() noexcept {}
+  /// Whether the peer has shut the stream down, although what it sent before may still be there.
+  virtual bool peer_has_ended() const noexcept { return false; }
   /// Nothing stands between us and the peer: only the peer's own end resets the stream.
   virtual bool is_local() const noexcept { return false; }
 };

@@ -132,9 +132,9 @@ TEST_F(DeviceTest, TellsWhenTheLastLaneHasEnded) {
   EXPECT_FALSE(device.has_ended());
   clients_[0]->send(make_request(nbd::cmd_disc, 0, 0));
   EXPECT_TRUE(clients_[0]->reads_end());
-  EXPECT_FALSE(is_readable(device.ended_fd(), 30));
+  EXPECT_FALSE(is_readable(device.attention_fd(), 30));
   clients_[1]->send(make_request(nbd::cmd_disc, 0, 0));
-  EXPECT_TRUE(is_readable(device.ended_fd(), 10'000));
+  EXPECT_TRUE(is_readable(device.attention_fd(), 10'000));
   EXPECT_TRUE(device.has_ended());
   EXPECT_EQ(device.stats(0).state.load(), LaneState::ended);
   EXPECT_EQ(log_.text(), "");
@@ -150,9 +150,9 @@ TEST_F(DeviceTest, FinishesWhatIsInFlightWhenItIsStopped) {
     }
     EXPECT_TRUE(eventually([&gated] { return gated.arrived() == 2; }));
     device.stop();
-    EXPECT_FALSE(is_readable(device.ended_fd(), 30));
+    EXPECT_FALSE(is_readable(device.attention_fd(), 30));
     gated.open_gate();
-    EXPECT_TRUE(is_readable(device.ended_fd(), 10'000));
+    EXPECT_TRUE(is_readable(device.attention_fd(), 10'000));
     device.stop();  // again, with nobody there
   }
   EXPECT_TRUE(matches_pattern(memory_.bytes().first(8192), 7, 0));
@@ -163,7 +163,7 @@ TEST_F(DeviceTest, LogsALaneThatLostTheDriver) {
   device.start(sockets(1));
   clients_[0]->send_raw(std::vector<std::byte>(10));
   clients_[0]->close_writing();
-  EXPECT_TRUE(is_readable(device.ended_fd(), 10'000));
+  EXPECT_TRUE(is_readable(device.attention_fd(), 10'000));
   EXPECT_NE(log_.text().find("lane=0"), std::string::npos) << log_.text();
 }
 
@@ -198,7 +198,7 @@ TEST_F(DeviceTest, StopsRightAfterTheStart) {
     Device device(memory_, options(), log_.log());
     device.start(sockets(2));
     device.stop();
-    EXPECT_TRUE(is_readable(device.ended_fd(), 10'000));
+    EXPECT_TRUE(is_readable(device.attention_fd(), 10'000));
   }
 }
 
