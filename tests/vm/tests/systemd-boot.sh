@@ -1,0 +1,90 @@
+#!/bin/bash
+# Devices of /etc/nbdring/tab and their file systems under systemd: up after boot with no help, a server that is absent
+# and comes later, restart, reboot and poweroff under load, and a journal that has nothing to complain of.
+# vm-init: systemd
+# vm-companion: ../companions/far-server.py
+# vm-timeout: 400
+source "$(dirname "$0")/systemd-functions.sh"
+
+check_units() {
+  local unit complaints
+  for unit in nbdring@local.service nbdring@far.service nbdring-gateway.service nbdring-gateway.socket mnt-local.mount \
+    mnt-far.mount multi-user.target; do
+    complaints=$(systemd-analyze --man=no verify "$unit" 2>&1 | grep -iE 'nbdring|cycle|mnt-' || true)
+    is "what systemd-analyze says of $unit" "$complaints" ''
+  done
+}
+
+check_links() {
+  local device
+  device=$(nbdring list --json | python3 -c '
+import json, sys
+print(next(d["device"] for d in json.load(sys.stdin) if d["name"] == "local"))')
+  is "the link of local" "$(realpath /dev/disk/by-nbd/local)" "$device"
+  is "the link by id" "$(realpath '/dev/disk/by-id/nbdring-file:\x2fscratch\x2flocal.image')" "$device"
+  expect systemctl start nbdring@parts.service
+  expect test -b /dev/disk/by-nbd/parts-part2
+  is "the partition" "$(realpath /dev/disk/by-nbd/parts-part2)" "$(realpath /dev/disk/by-nbd/parts)p2"
+  expect systemctl stop nbdring@parts.service
+  within 10 test ! -e /dev/disk/by-nbd/parts
+}
+
+first_boot() {
+  within 120 systemctl is-active multi-user.target
+  expect is_mounted local
+  is "a device whose server is absent" "$(systemctl is-active nbdring@far.service)" activating
+  expect grep -q waiting <(systemctl show -P StatusText nbdring@far.service)
+  is "the far server" "$(far start)" started
+  within 60 is_mounted far
+  within 60 systemctl is-system-running
+  check_units
+  check_links
+  start_load far
+  expect systemctl restart nbdring@far.service
+  is "after the restart" "$(systemctl is-active nbdring@far.service)" active
+  within 30 systemctl start mnt-far.mount
+}
+
+second_boot() {
+  within 120 is_mounted local
+  within 60 is_mounted far
+  check_journal "$NBDRING_VM_JOURNALS/1"
+  check_mark local
+  check_mark far
+  is "the far file system" "$(systemctl stop nbdring@far.service && far check)" clean
+  is "failed units" "$(systemctl --failed --no-legend)" ''
+}
+
+leave_under_load() {
+  leave_mark local
+  leave_mark far
+  start_load local
+  start_load far
+  sleep 2
+}
+
+if [[ $1 == setup ]]; then
+  ((NBDRING_VM_BOOT > 1)) || make_images
+  write_tab
+  exit 0
+fi
+case $NBDRING_VM_BOOT in
+  1)
+    first_boot
+    leave_under_load
+    exit 100
+    ;;
+  2)
+    second_boot
+    [[ -n ${NBDRING_LONG:-} ]] || exit 0
+    expect systemctl start mnt-far.mount
+    leave_under_load
+    exit 101
+    ;;
+  3)
+    within 120 is_mounted far
+    check_journal "$NBDRING_VM_JOURNALS/2"
+    check_mark local
+    check_mark far
+    ;;
+esac
