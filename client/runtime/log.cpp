@@ -1,5 +1,7 @@
 #include "client/runtime/log.hpp"
 
+#include <sys/socket.h>
+#include <syslog.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -9,6 +11,8 @@
 #include <cstdio>
 #include <mutex>
 #include <optional>
+
+#include "client/runtime/journal.hpp"
 
 namespace nbdring {
 namespace {
@@ -49,6 +53,45 @@ std::string now_text() {
   const std::size_t length = strftime(text.data(), text.size(), "%Y-%m-%dT%H:%M:%S", &parts);
   std::snprintf(text.data() + length, text.size() - length, ".%03ldZ", now.tv_nsec / 1'000'000);
   return text.data();
+}
+
+std::string json_line(LogLevel level, std::string_view message, Log::Fields fields) {
+  std::string line = "{\"time\":\"" + now_text() + "\",\"level\":\"" + std::string(name_of(level)) +
+                     "\",\"message\":";
+  append_quoted(line, message);
+  for (const auto& [key, value] : fields) {
+    line += ',';
+    append_quoted(line, key);
+    line += ':';
+    append_quoted(line, value);
+  }
+  return line + '}';
+}
+
+// The message, and the fields as KEY=VALUE.
+std::string text_of(std::string_view message, Log::Fields fields) {
+  std::string line;
+  append_escaped(line, message);
+  for (const auto& [key, value] : fields) {
+    line += ' ';
+    line += key;
+    line += '=';
+    const bool plain = value.find_first_of(" \"\\") == std::string::npos && !value.empty();
+    plain ? append_escaped(line, value) : append_quoted(line, value);
+  }
+  return line;
+}
+
+// False: it has to be written.
+bool put_into_journal(LogLevel level, std::string_view text, Log::Fields fields) {
+  constexpr std::array<int, 4> severities{LOG_ERR, LOG_WARNING, LOG_INFO, LOG_DEBUG};
+  JournalEntry entry(severities[static_cast<std::size_t>(level)], text);
+  for (const auto& [key, raw] : fields) {
+    std::string value;
+    append_escaped(value, raw);
+    entry.add(key, value);
+  }
+  return entry.send();
 }
 
 }  // namespace
@@ -96,33 +139,22 @@ void Log::write(LogLevel level, std::string_view message, Fields fields) {
 }
 
 void Log::put(LogLevel level, std::string_view message, Fields fields) const {
+  const bool is_journal = format_ == LogFormat::text && is_journal_stream(fd_);
   std::string line;
   if (format_ == LogFormat::json) {
-    line = "{\"time\":\"" + now_text() + "\",\"level\":\"" + std::string(name_of(level)) +
-           "\",\"message\":";
-    append_quoted(line, message);
-    for (const auto& [key, value] : fields) {
-      line += ',';
-      append_quoted(line, key);
-      line += ':';
-      append_quoted(line, value);
-    }
-    line += '}';
+    line = json_line(level, message, fields);
   } else {
-    line = "nbdring: ";
-    if (level != LogLevel::info) line += std::string(name_of(level)) + ": ";
-    append_escaped(line, message);
-    for (const auto& [key, value] : fields) {
-      line += ' ';
-      line += key;
-      line += '=';
-      const bool plain = value.find_first_of(" \"\\") == std::string::npos && !value.empty();
-      plain ? append_escaped(line, value) : append_quoted(line, value);
-    }
+    if (level != LogLevel::info) line = std::string(name_of(level)) + ": ";
+    line += text_of(message, fields);
+    if (is_journal && put_into_journal(level, line, fields)) return;
+    line.insert(0, "nbdring: ");
   }
   line += '\n';
-  // A log that cannot be written (a full pipe, a closed terminal) must not stop the engine.
-  [[maybe_unused]] const ssize_t written = ::write(fd_, line.data(), line.size());
+  // A log that cannot be written (a full pipe, a closed terminal) must not stop the engine; nor may
+  // a journal that waits for the very device that we serve.
+  [[maybe_unused]] const ssize_t written =
+      is_journal ? ::send(fd_, line.data(), line.size(), MSG_DONTWAIT | MSG_NOSIGNAL)
+                 : ::write(fd_, line.data(), line.size());
 }
 
 }  // namespace nbdring
