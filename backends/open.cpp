@@ -22,6 +22,8 @@ RemoteOptions remote_options(const OpenOptions& options, std::string endpoint) {
   remote.lanes = options.lanes;
   remote.recovery_window = options.recovery_window;
   remote.io_flusher = options.io_flusher;
+  remote.keepsakes = options.keepsakes;
+  remote.after_crash = options.after_crash;
   remote.endpoint = std::move(endpoint);
   remote.jitter_seed = std::random_device()();
   // A server that answers nothing is noticed within the window.

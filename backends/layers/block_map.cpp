@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <cstring>
 
+#include "client/runtime/error.hpp"
+
 namespace nbdring {
 namespace {
 
@@ -15,10 +17,12 @@ std::size_t pages_of(std::uint64_t bytes) {
 
 }  // namespace
 
-BlockMap::BlockMap(std::uint64_t bytes)
-    : pages_(pages_of(bytes)),
-      words_(pages_.size() * words_per_page),
-      saved_(pages_.size() * page_bytes) {}
+std::size_t BlockMap::words_for(std::uint64_t bytes) { return pages_of(bytes) * words_per_page; }
+
+BlockMap::BlockMap(std::uint64_t bytes, std::span<std::atomic<std::uint64_t>> words)
+    : pages_(pages_of(bytes)), words_(words), saved_(pages_.size() * page_bytes) {
+  ENSURE(words_.size() == words_for(bytes));
+}
 
 void BlockMap::add(std::uint64_t begin, std::uint64_t end) noexcept {
   while (begin < end) {
@@ -66,7 +70,9 @@ void BlockMap::loaded(std::size_t page) noexcept {
   for (std::size_t word = 0; word < words_per_page; ++word) {
     std::uint64_t bits = 0;
     std::memcpy(&bits, &saved_[page * page_bytes + word * 8], sizeof bits);
-    words_[page * words_per_page + word] = le64toh(bits);
+    auto& here = words_[page * words_per_page + word];
+    here |= le64toh(bits);
+    if (here != le64toh(bits)) pages_[page] = changed;
   }
 }
 

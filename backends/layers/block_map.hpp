@@ -1,6 +1,6 @@
 #pragma once
-// Which blocks of an export have been changed: a bit each, in memory, and a copy of what a file
-// holds of it. Bits are set and never cleared.
+// Which blocks of an export have been changed: a bit each, in memory that its owner gives, and a
+// copy of what a file holds of it. Bits are set and never cleared.
 //
 // What is in the file is never ahead of the data: begin_save() copies the pages that changed, then
 // the data is brought to stable storage, then the copies are written and made stable, then
@@ -24,8 +24,11 @@ class BlockMap {
   static constexpr std::size_t page_bytes = 4096;
   static constexpr std::uint64_t blocks_per_page = page_bytes * 8;  // 2 GiB of the export
 
-  /// bytes: of the export.
-  explicit BlockMap(std::uint64_t bytes);
+  /// How many words the map of an export has.
+  static std::size_t words_for(std::uint64_t bytes);
+
+  /// bytes: of the export. words: so many; they outlive the map, and may have bits already.
+  BlockMap(std::uint64_t bytes, std::span<std::atomic<std::uint64_t>> words);
 
   bool has(std::uint64_t block) const noexcept {
     const auto word = words_[block / word_bits].load(std::memory_order_acquire);
@@ -55,7 +58,7 @@ class BlockMap {
   void end_save(bool done) noexcept;
 
   std::size_t pages() const { return pages_.size(); }
-  /// At the start: page() was filled from the file.
+  /// At the start: page() was filled from the file. What it says is added to what is there.
   void loaded(std::size_t page) noexcept;
 
  private:
@@ -66,7 +69,7 @@ class BlockMap {
 
   std::mutex mutex_;  // a page's bits and its state change together
   std::vector<std::atomic<std::uint8_t>> pages_;
-  std::vector<std::atomic<std::uint64_t>> words_;
+  std::span<std::atomic<std::uint64_t>> words_;
   std::vector<std::byte> saved_;
 };
 

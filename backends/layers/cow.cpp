@@ -60,31 +60,52 @@ std::unique_ptr<Backend> checked(std::unique_ptr<Backend> below) {
 
 }  // namespace
 
-CowBackend::CowBackend(std::unique_ptr<Backend> under, const std::string& path, Log& log)
-    : LayerBackend(checked(std::move(under))), map_(about().size) {
+CowBackend::CowBackend(std::unique_ptr<Backend> under, const CowOptions& options, Log& log)
+    : LayerBackend(checked(std::move(under))),
+      memory_(about().size, BlockMap::words_for(about().size), options.layer.past,
+              options.map_keepsake),
+      map_(about().size, memory_.words()),
+      sync_error_(memory_.sync_error()) {
   offer().transmission_flags = offered_flags(false);
-  if (path.empty()) {
-    overlay_.data = open_scratch_file(path, about().size, log);
-    return;
+  if (!options.path.empty()) {
+    open_kept_overlay(options, log);
+  } else if (options.layer.past.keepsakes != nullptr) {
+    overlay_.data = open_kept_file(options.layer, options.data_keepsake, memory_.was_found(),
+                                   about().size, log);
+  } else {
+    overlay_.data = open_scratch_file({}, about().size, log);
   }
+  memory_.keep();
+}
+
+void CowBackend::open_kept_overlay(const CowOptions& options, Log& log) {
   OverlayBase base;
   base.size = about().size;
   base.mark = mark_of(below());
-  overlay_ = open_overlay(path, base, map_, log);
+  overlay_ = open_overlay(options.path, base, map_, options.layer.lock_wait, log);
+  if (memory_.was_found() && overlay_.is_new) {
+    throw Failure(FailureKind::failed, "the overlay " + options.path +
+                                           " is empty and was not when the device was attached");
+  }
 }
 
 std::unique_ptr<BackendLane> CowBackend::open_lane(Loop& loop) {
   return std::make_unique<CowLane>(loop, below().open_lane(loop), *this);
 }
 
-std::unique_ptr<Backend> copy_on_write(std::unique_ptr<Backend> below, const std::string& path,
+std::unique_ptr<Backend> copy_on_write(std::unique_ptr<Backend> below, const CowOptions& options,
                                        Log& log) {
-  return std::make_unique<CowBackend>(std::move(below), path, log);
+  return std::make_unique<CowBackend>(std::move(below), options, log);
 }
 
 std::unique_ptr<Backend> make_cow_layer(std::unique_ptr<Backend> below,
                                         const LayerArgument& argument, Log& log) {
-  return copy_on_write(std::move(below), argument.text(), log);
+  CowOptions options;
+  options.path = argument.text();
+  options.layer = argument.options();
+  options.map_keepsake = argument.keepsake("map");
+  options.data_keepsake = argument.keepsake("data");
+  return copy_on_write(std::move(below), options, log);
 }
 
 }  // namespace nbdring

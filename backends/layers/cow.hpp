@@ -7,8 +7,11 @@
 //
 // With PATH it survives the program and a crash of the machine: FLUSH and FUA bring the data and
 // the map to stable storage (cow_file.hpp). What was written and not flushed may be lost when the
-// program is killed, block by block, as in any cache that writes back. A sync that fails fails all
-// that come later, and the map in the file stays as it was.
+// program is killed and nobody holds its keepsakes, block by block, as in any cache that writes
+// back. A sync that fails fails all that come later, and the map in the file stays as it was.
+//
+// Where somebody holds the keepsakes, nothing that was acknowledged is lost with the program: the
+// map is one ("cow-N-map"), and an overlay without a name is another ("cow-N-data").
 //
 // A block is 64 KiB. The first change of a part of it copies the rest from below; until it is done,
 // other changes of that block wait, whichever lane they came by. From then on the block is the
@@ -22,8 +25,14 @@ namespace nbdring {
 std::unique_ptr<Backend> make_cow_layer(std::unique_ptr<Backend> below,
                                         const LayerArgument& argument, Log& log);
 
-/// path: empty for a file without a name.
-std::unique_ptr<Backend> copy_on_write(std::unique_ptr<Backend> below, const std::string& path,
+struct CowOptions {
+  std::string path = {};  // empty: a file without a name
+  LayerOptions layer = {};
+  std::string map_keepsake = "cow-0-map";
+  std::string data_keepsake = "cow-0-data";
+};
+
+std::unique_ptr<Backend> copy_on_write(std::unique_ptr<Backend> below, const CowOptions& options,
                                        Log& log);
 
 }  // namespace nbdring

@@ -8,11 +8,10 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
-#include <chrono>
 #include <cstdlib>
 #include <filesystem>
-#include <thread>
 
+#include "backends/lock_wait.hpp"
 #include "client/protocol/bytes.hpp"
 #include "client/runtime/error.hpp"
 
@@ -23,7 +22,6 @@ constexpr std::uint64_t header_bytes = 4096;
 constexpr std::uint32_t version = 1;
 constexpr std::array<char, 16> magic{'n', 'b', 'd', 'r', 'i', 'n', 'g', ' ',
                                      'o', 'v', 'e', 'r', 'l', 'a', 'y', '\n'};
-constexpr std::chrono::milliseconds dead_engine_wait{2000};
 
 struct OverlayHeader {
   std::array<char, 16> magic;
@@ -73,7 +71,7 @@ void read_whole(int fd, std::span<std::byte> bytes, std::uint64_t at, const std:
   }
 }
 
-FileDescriptor open_locked(const std::string& path) {
+FileDescriptor open_locked(const std::string& path, std::chrono::milliseconds lock_wait, Log& log) {
   FileDescriptor file(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NONBLOCK, 0600));
   if (!file.is_open()) fail_errno(FailureKind::failed, "cannot open the overlay " + path);
   struct stat facts {};
@@ -81,13 +79,12 @@ FileDescriptor open_locked(const std::string& path) {
     fail(path, FailureKind::usage, "is not a regular file");
   }
   // As the file backend's lock: an engine that was killed holds its own until its ring is done.
-  const auto give_up = Clock::now() + dead_engine_wait;
+  LockWait wait(path, lock_wait, log);
   while (::flock(file.get(), LOCK_EX | LOCK_NB) != 0) {
     if (errno != EWOULDBLOCK) fail_errno(FailureKind::failed, "cannot lock the overlay " + path);
-    if (Clock::now() > give_up) {
+    if (!wait.goes_on()) {
       fail(path, FailureKind::busy, "is in use by another program; detach it there first");
     }
-    std::this_thread::sleep_for(std::chrono::milliseconds(20));
   }
   return file;
 }
@@ -143,6 +140,34 @@ void load_map(const FileDescriptor& file, BlockMap& map, const std::string& path
   }
 }
 
+/// Its name is gone before anything can fail that would leave it behind.
+FileDescriptor make_nameless(std::string path, std::uint64_t bytes) {
+  FileDescriptor file;
+  if (path.empty()) {
+    const char* folder = std::getenv("TMPDIR");
+    path = (folder != nullptr && *folder != '\0' ? std::string(folder) : "/var/tmp") +
+           "/nbdring.XXXXXX";
+    file.reset(::mkostemp(path.data(), O_CLOEXEC));
+  } else {
+    file.reset(::open(path.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600));
+  }
+  if (!file.is_open()) fail_errno(FailureKind::failed, "cannot make the file " + path);
+  ::unlink(path.c_str());
+  if (::ftruncate(file.get(), static_cast<off_t>(bytes)) != 0) {
+    fail_errno(FailureKind::failed, "cannot give " + path + " its size");
+  }
+  return file;
+}
+
+/// Opened anew, so that its lock is the new one's own: a descriptor that somebody holds for later
+/// would hold the lock as well, and the writes of a dead engine would keep nobody out.
+std::unique_ptr<FileBackend> open_again(const FileDescriptor& file,
+                                        std::chrono::milliseconds lock_wait, Log& log) {
+  FileSpec spec;
+  spec.path = "/proc/self/fd/" + std::to_string(file.get());
+  return std::make_unique<FileBackend>(spec, log, lock_wait);
+}
+
 }  // namespace
 
 std::uint64_t fnv(std::span<const std::byte> bytes, std::uint64_t hash) {
@@ -153,16 +178,17 @@ std::uint64_t fnv(std::span<const std::byte> bytes, std::uint64_t hash) {
 }
 
 OverlayFile open_overlay(const std::string& path, const OverlayBase& base, BlockMap& map,
-                         Log& log) {
+                         std::chrono::milliseconds lock_wait, Log& log) {
   OverlayFile overlay;
-  overlay.file = open_locked(path);
+  overlay.file = open_locked(path, lock_wait, log);
   overlay.map_at = header_bytes;
   const OverlayHeader wanted = header_for(base, map);
   struct stat facts {};
   if (::fstat(overlay.file.get(), &facts) != 0) {
     fail_errno(FailureKind::failed, "cannot tell the size of the overlay " + path);
   }
-  if (facts.st_size != 0) check_overlay(overlay.file, wanted, path);
+  overlay.is_new = facts.st_size == 0;
+  if (!overlay.is_new) check_overlay(overlay.file, wanted, path);
   // One that was only just being made when the power failed has its header and not its size.
   const auto whole = wanted.data_at + wanted.base_size;
   if (static_cast<std::uint64_t>(facts.st_size) < whole) make_overlay(overlay.file, wanted, path);
@@ -172,32 +198,25 @@ OverlayFile open_overlay(const std::string& path, const OverlayBase& base, Block
   spec.path = path;
   spec.offset = wanted.data_at;
   spec.size = base.size;
-  overlay.data = std::make_unique<FileBackend>(spec, log);
+  overlay.data = std::make_unique<FileBackend>(spec, log, lock_wait);
   return overlay;
 }
 
 std::unique_ptr<FileBackend> open_scratch_file(const std::string& path, std::uint64_t bytes,
                                                Log& log) {
-  FileSpec spec;
-  spec.path = path;
-  FileDescriptor file;
-  if (path.empty()) {
-    const char* folder = std::getenv("TMPDIR");
-    spec.path = (folder != nullptr && *folder != '\0' ? std::string(folder) : "/var/tmp") +
-                "/nbdring.XXXXXX";
-    file.reset(::mkostemp(spec.path.data(), O_CLOEXEC));
-  } else {
-    file.reset(::open(path.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600));
-  }
-  if (!file.is_open()) fail_errno(FailureKind::failed, "cannot make the file " + spec.path);
-  if (::ftruncate(file.get(), static_cast<off_t>(bytes)) != 0) {
-    const int error = errno;
-    ::unlink(spec.path.c_str());
-    fail_errno(FailureKind::failed, "cannot give " + spec.path + " its size", error);
-  }
-  auto backend = std::make_unique<FileBackend>(spec, log);
-  ::unlink(spec.path.c_str());
-  return backend;
+  const FileDescriptor file = make_nameless(path, bytes);
+  return open_again(file, FileBackend::usual_lock_wait, log);
+}
+
+std::unique_ptr<FileBackend> open_kept_file(const LayerOptions& options, const std::string& name,
+                                            bool must_exist, std::uint64_t bytes, Log& log) {
+  Past past = options.past;
+  past.after_crash = must_exist;
+  auto found = find_kept(past, name);
+  if (found && must_exist) return open_again(*found, options.lock_wait, log);
+  const FileDescriptor file = make_nameless({}, bytes);
+  past.keepsakes->keep(name, file.get());
+  return open_again(file, options.lock_wait, log);
 }
 
 }  // namespace nbdring

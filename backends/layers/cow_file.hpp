@@ -15,6 +15,7 @@
 // that was changed, would be garbage, and is refused. Changes elsewhere in the base go unnoticed:
 // who keeps an overlay leaves its base alone.
 
+#include <chrono>
 #include <cstdint>
 #include <memory>
 #include <span>
@@ -22,6 +23,7 @@
 
 #include "backends/file.hpp"
 #include "backends/layers/block_map.hpp"
+#include "backends/layers/layer.hpp"
 #include "client/runtime/file_descriptor.hpp"
 #include "client/runtime/log.hpp"
 
@@ -36,16 +38,23 @@ struct OverlayFile {
   FileDescriptor file;       // for the map; locked as long as it is open
   std::uint64_t map_at = 0;  // bytes
   std::unique_ptr<FileBackend> data;
+  bool is_new = false;
 };
 
 /// Makes the file where there is none (or an empty one), else checks it and fills the map. Throws
-/// Failure: busy; of another base; not an overlay.
-OverlayFile open_overlay(const std::string& path, const OverlayBase& base, BlockMap& map, Log& log);
+/// Failure: busy for longer than lock_wait; of another base; not an overlay.
+OverlayFile open_overlay(const std::string& path, const OverlayBase& base, BlockMap& map,
+                         std::chrono::milliseconds lock_wait, Log& log);
 
 /// A file without a name, gone with the program: at `path`, where nothing must be, or for an empty
 /// path in $TMPDIR or /var/tmp. Throws Failure.
 std::unique_ptr<FileBackend> open_scratch_file(const std::string& path, std::uint64_t bytes,
                                                Log& log);
+
+/// The same without a path, held by the keepsakes under this name. must_exist: it is one that they
+/// have. Throws Failure.
+std::unique_ptr<FileBackend> open_kept_file(const LayerOptions& options, const std::string& name,
+                                            bool must_exist, std::uint64_t bytes, Log& log);
 
 /// FNV-1a, 64 bits.
 constexpr std::uint64_t fnv_start = 0xcbf29ce484222325;

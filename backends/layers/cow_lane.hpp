@@ -9,7 +9,9 @@
 #include "backends/layers/block_buffers.hpp"
 #include "backends/layers/block_lock.hpp"
 #include "backends/layers/block_map.hpp"
+#include "backends/layers/cow.hpp"
 #include "backends/layers/cow_file.hpp"
+#include "backends/layers/cow_memory.hpp"
 #include "backends/layers/layer.hpp"
 #include "client/engine/backend_request.hpp"
 
@@ -17,16 +19,19 @@ namespace nbdring {
 
 class CowBackend final : public LayerBackend {
  public:
-  CowBackend(std::unique_ptr<Backend> under, const std::string& path, Log& log);
+  CowBackend(std::unique_ptr<Backend> under, const CowOptions& options, Log& log);
 
   std::unique_ptr<BackendLane> open_lane(Loop& loop) override;
 
  private:
   friend class CowLane;
 
+  void open_kept_overlay(const CowOptions& options, Log& log);
+
   /// Somebody can come back to the overlay.
   bool is_kept() const { return overlay_.file.is_open(); }
 
+  CowMemory memory_;
   BlockMap map_;
   OverlayFile overlay_;
   BlockLock changes_;  // blocks that become the overlay's
@@ -34,7 +39,7 @@ class CowBackend final : public LayerBackend {
   std::atomic<std::uint64_t> saves_begun_{0};
   /// The errno of the first sync that failed. The kernel tells of lost pages once: from then on
   /// nobody knows which blocks are on the disk, and the map must not say that they are.
-  std::atomic<int> sync_error_{0};
+  std::atomic<int>& sync_error_;
   std::uint64_t saved_ = 0;  // the youngest save that succeeded; under saves_
 };
 

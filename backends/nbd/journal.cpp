@@ -6,30 +6,26 @@
 #include <cstring>
 
 #include "client/runtime/error.hpp"
-#include "client/runtime/file_descriptor.hpp"
 
 namespace nbdring {
 namespace {
 
 constexpr std::size_t page = 4096;
-constexpr std::size_t granule = 8;  // entries begin at multiples of it
+constexpr std::size_t granule = 8;   // entries begin at multiples of it
+constexpr unsigned place_bits = 32;  // of what is used, in Place::used
 
 std::size_t round_up(std::size_t bytes, std::size_t unit) {
   return (bytes + unit - 1) / unit * unit;
 }
 
 // The same memory twice in a row.
-std::byte* map_twice(std::size_t bytes) {
-  const FileDescriptor memory(::memfd_create("nbdring-journal", MFD_CLOEXEC));
-  if (!memory.is_open() || ::ftruncate(memory.get(), static_cast<off_t>(bytes)) != 0) {
-    fail_errno(FailureKind::failed, "cannot make a journal of " + std::to_string(bytes) + " bytes");
-  }
+std::byte* map_twice(int file, std::uint64_t place, std::size_t bytes) {
   void* both = ::mmap(nullptr, 2 * bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (both == MAP_FAILED) fail_errno(FailureKind::failed, "cannot map a journal");
   auto* first = static_cast<std::byte*>(both);
   for (std::byte* half : {first, first + bytes}) {
-    if (::mmap(half, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, memory.get(), 0) ==
-        MAP_FAILED) {
+    if (::mmap(half, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, file,
+               static_cast<off_t>(place)) == MAP_FAILED) {
       const int error = errno;
       ::munmap(both, 2 * bytes);
       fail_errno(FailureKind::failed, "cannot map a journal", error);
@@ -49,10 +45,44 @@ struct Journal::Header {
   bool no_hole;
 };
 
-Journal::Journal(std::size_t capacity)
-    : capacity_(round_up(capacity, page)), memory_(map_twice(capacity_)) {}
+Journal::Journal(int file, std::uint64_t place, std::size_t capacity)
+    : page_(file, place, page),
+      place_(reinterpret_cast<Place*>(page_.bytes().data())),
+      capacity_(capacity) {
+  ENSURE(capacity > 0 && capacity % page == 0 && capacity < UINT32_MAX);
+  memory_ = map_twice(file, place + page, capacity);
+  load();
+}
 
 Journal::~Journal() { ::munmap(memory_, 2 * capacity_); }
+
+// What is checked here was written by us: it can be wrong only where something wrote over it.
+void Journal::load() {
+  const std::uint64_t used = place_->used.load(std::memory_order_acquire);
+  head_ = used >> place_bits;
+  tail_ = head_ + (used & UINT32_MAX);
+  std::uint64_t position = head_;
+  std::uint64_t sequence = 0;
+  bool is_whole = head_ < capacity_ && tail_ - head_ <= capacity_;
+  while (is_whole && position < tail_) {
+    const Header& header = header_at(position);
+    BackendRequest request;
+    request.kind = header.kind;
+    position += sizeof header + round_up(header.payload, granule);
+    is_whole = position <= tail_ && header.sequence > sequence && request.is_change() &&
+               (header.payload == 0 || header.payload == header.length);
+    sequence = header.sequence;
+    entries_.add(1);
+    payload_bytes_.add(header.payload);
+  }
+  if (is_whole) return;
+  ::munmap(memory_, 2 * capacity_);
+  throw Failure(FailureKind::failed, "the journal that was kept is damaged");
+}
+
+void Journal::publish() noexcept {
+  place_->used.store(head_ % capacity_ << place_bits | (tail_ - head_), std::memory_order_release);
+}
 
 std::size_t Journal::bytes_for(const BackendRequest& request) {
   return sizeof(Header) + round_up(request.source.size(), granule);
@@ -81,6 +111,7 @@ void Journal::append(std::uint64_t sequence, const BackendRequest& request) noex
     std::memcpy(at(tail_) + sizeof header, request.source.data(), request.source.size());
   }
   tail_ += bytes;
+  publish();
   entries_.add(1);
   payload_bytes_.add(request.source.size());
 }
@@ -93,12 +124,13 @@ const Journal::Header& Journal::header_at(std::uint64_t position) const {
 void Journal::prune(std::uint64_t durable) noexcept {
   while (head_ != tail_) {
     const Header& header = header_at(head_);
-    if (header.sequence > durable) return;
+    if (header.sequence > durable) return publish();
     entries_.set(entries_.get() - 1);
     payload_bytes_.set(payload_bytes_.get() - header.payload);
     head_ += sizeof header + round_up(header.payload, granule);
   }
   head_ = tail_ = 0;
+  publish();
 }
 
 Journal::Entry Journal::Cursor::entry() const {

@@ -12,13 +12,19 @@
 // cannot be recorded must not happen. When nothing is in the ring it begins again at its first
 // byte, so a device that flushes often touches little of it.
 //
+// It lies in a file that may outlive the process (journal_file.hpp). Where the entries begin and
+// end stands there in one word, which is stored behind what it stands for: whoever finds the file
+// after a kill -9 finds every entry that was acknowledged, whole, and none that was dropped.
+//
 // One thread at a time: the lane's while its connection serves, the keeper's while it is
 // suspended. The counters may be read by any thread.
 
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <span>
 
+#include "backends/kept_memory.hpp"
 #include "client/engine/backend_request.hpp"
 #include "client/engine/stats.hpp"
 
@@ -31,8 +37,9 @@ class Journal {
     BackendRequest request;      // FUA is not kept: what follows a replay is a FLUSH
   };
 
-  /// capacity: bytes, rounded up to whole pages. Throws Failure where the memory cannot be had.
-  explicit Journal(std::size_t capacity);
+  /// A page at `place` in the file, and capacity bytes behind it, whole pages: zeros, or what a
+  /// former journal left. Throws Failure where it cannot be mapped, or is damaged.
+  Journal(int file, std::uint64_t place, std::size_t capacity);
   ~Journal();
   Journal(const Journal&) = delete;
   Journal& operator=(const Journal&) = delete;
@@ -49,6 +56,30 @@ class Journal {
   void append(std::uint64_t sequence, const BackendRequest& request) noexcept;
   /// Drops the entries whose sequence is at most this.
   void prune(std::uint64_t durable) noexcept;
+
+  /// A change is sent; until its way has ended nobody knows whether the server carries it out. Ends
+  /// as late as its owner goes.
+  class Way {
+   public:
+    /// journal: null where none is kept.
+    explicit Way(Journal* journal) : journal_(journal) {}
+    Way(const Way&) = delete;
+    Way& operator=(const Way&) = delete;
+    ~Way() {
+      if (has_begun_) journal_->add_to_way(-1);
+    }
+    void begin() noexcept {
+      if (has_begun_ || journal_ == nullptr) return;
+      has_begun_ = true;
+      journal_->add_to_way(1);
+    }
+
+   private:
+    Journal* journal_;
+    bool has_begun_ = false;
+  };
+  /// Whether a former engine had changes on their way. Once: they are forgotten.
+  bool take_lost_changes() noexcept { return place_->on_their_way.exchange(0) != 0; }
 
   bool empty() const { return head_ == tail_; }
   bool is_half_full() const { return tail_ - head_ + reserved_ > capacity_ / 2; }
@@ -71,10 +102,22 @@ class Journal {
 
  private:
   struct Header;
+  struct Place {
+    std::atomic<std::uint64_t> used;  // where the ring's entries begin << 32 | their bytes
+    std::atomic<std::int64_t> on_their_way;
+  };
 
+  void load();
+  void publish() noexcept;
+  void add_to_way(std::int64_t changes) noexcept {
+    place_->on_their_way.store(place_->on_their_way.load(std::memory_order_relaxed) + changes,
+                               std::memory_order_relaxed);
+  }
   std::byte* at(std::uint64_t position) const { return memory_ + position % capacity_; }
   const Header& header_at(std::uint64_t position) const;
 
+  Mapping page_;
+  Place* place_;  // in that page
   std::size_t capacity_;
   std::byte* memory_ = nullptr;  // capacity_ bytes, and the same once more
   std::uint64_t head_ = 0;       // the oldest entry; positions grow for ever

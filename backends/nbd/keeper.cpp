@@ -38,10 +38,13 @@ Task<void> Keeper::start() {
              "the server has no FLUSH: what it acknowledges counts as written, and is not written "
              "again after a loss");
   }
-  spare_ = make_link(loop_, std::move(dialled), options_.connection);
   const bool many = remote_.identity().has(nbd::flag_can_multi_conn) &&
                     source_.reaches_one_server() && !rewrites_blocks(remote_.identity());
+  if (!many) remote_.set_single();
+  remote_.open_journals();
+  spare_ = make_link(loop_, std::move(dialled), options_.connection);
   if (!many) use_one_connection();
+  adopts_ = remote_.work().recover;
   remote_.set_keeper(*this);
 }
 
@@ -104,23 +107,11 @@ Task<void> Keeper::recover() {
 }
 
 Task<bool> Keeper::try_to_recover(std::string& failure) {
-  if (spare_) {
-    co_await drop(std::move(spare_), false);
+  const bool has_one = std::exchange(adopts_, false) && spare_;
+  if (!has_one) {
+    co_await dial_again(failure);
   }
-  try {
-    auto dialled = co_await source_.dial(loop_);
-    failure = difference(remote_.identity(), dialled.about);
-    if (failure.empty()) {
-      spare_ = make_link(loop_, std::move(dialled), options_.connection);
-    }
-  } catch (const std::exception& error) {
-    failure = error.what();
-    co_return false;
-  }
-  if (!spare_) {
-    remote_.refuse(failure);
-    co_return false;
-  }
+  if (!spare_) co_return false;
   const bool is_written = co_await write_again(*spare_, failure);
   if (!is_written) {
     co_await drop(std::move(spare_), true);
@@ -139,6 +130,24 @@ Task<bool> Keeper::try_to_recover(std::string& failure) {
   window_.reset();
   remote_.recovered();
   co_return true;
+}
+
+Task<void> Keeper::dial_again(std::string& failure) {
+  if (spare_) {
+    co_await drop(std::move(spare_), false);
+  }
+  try {
+    auto dialled = co_await source_.dial(loop_);
+    failure = difference(remote_.identity(), dialled.about);
+    if (failure.empty()) {
+      remote_.note_size(dialled.about.size);
+      spare_ = make_link(loop_, std::move(dialled), options_.connection);
+    } else {
+      remote_.refuse(failure);
+    }
+  } catch (const std::exception& error) {
+    failure = error.what();
+  }
 }
 
 // Nothing is written before the fence: not the journals, and not what is parked.

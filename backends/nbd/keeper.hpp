@@ -75,6 +75,7 @@ class Keeper final : public Remote::Member {
 
   Task<void> recover();
   Task<bool> try_to_recover(std::string& failure);
+  Task<void> dial_again(std::string& failure);
   Task<bool> write_again(Link& link, std::string& failure);
   Task<void> drop(std::unique_ptr<Link> link, bool had_changes);
   Task<void> wait_until(Clock::time_point when);
@@ -99,6 +100,7 @@ class Keeper final : public Remote::Member {
   std::atomic<bool> stopping_{false};
   std::unique_ptr<Window> window_;
   std::unique_ptr<Link> spare_;       // a connection that nobody uses yet
+  bool adopts_ = false;               // what a former engine left, with the spare connection
   std::unique_ptr<NbdLane> sole_;     // the lane for all lanes...
   std::unique_ptr<Carrier> carrier_;  // ...and how they reach it
   unsigned attempts_ = 0;             // of this recovery

@@ -46,7 +46,9 @@ Task<Status> NbdLane::close() {
     status = co_await hand_over_->close();
   } else if (is_given_up_) {
     // Where the server is away its journal stays for the keeper.
-    if (has_changed_) co_await flush_in_background();
+    if (has_changed_) {
+      co_await flush_in_background();
+    }
   } else if (has_changed_ && !(is_open_ && journal_->empty())) {
     status = co_await flush();
   }
@@ -114,6 +116,7 @@ Task<std::unique_ptr<Link>> NbdLane::connect(Refused& refused) {
     refused.reason = difference(remote_.identity(), dialled.about);
     refused.is_other_disk = !refused.reason.empty();
     if (!refused.is_other_disk) {  // else its connection closes
+      remote_.note_size(dialled.about.size);
       link = make_link(loop_, std::move(dialled), options_.connection);
     }
   } catch (const std::exception& error) {

@@ -12,6 +12,7 @@ Task<Status> NbdLane::serve(BackendRequest request, const bool& is_given_up) {
   start();
   const std::size_t room = room_for(request);
   const bool has_entry = room > 0 && room <= journal_->capacity();
+  Journal::Way way(request.is_change() ? journal_ : nullptr);
   std::uint64_t lost_in = 0;  // the epoch in which it was sent and lost; 0: it is not on its way
   for (;;) {
     while (!is_open_) {
@@ -30,6 +31,7 @@ Task<Status> NbdLane::serve(BackendRequest request, const bool& is_given_up) {
       continue;
     }
     begin_use();
+    way.begin();
     const std::uint64_t covered = remote_.acknowledged();
     const Answer answer = co_await send(*link_, request, room > 0 && !has_entry);
     if (answer.is_lost) {

@@ -15,8 +15,9 @@ constexpr unsigned connect_failures_max = 3;  // of lanes, in a row: then one co
 Remote::~Remote() { ENSURE(members_.empty()); }
 
 void Remote::flushed(std::uint64_t covered) noexcept {
-  std::uint64_t before = durable_.load(std::memory_order_relaxed);
-  while (before < covered && !durable_.compare_exchange_weak(before, covered)) {
+  auto& durable = file_->durable();
+  std::uint64_t before = durable.load(std::memory_order_relaxed);
+  while (before < covered && !durable.compare_exchange_weak(before, covered)) {
   }
 }
 
@@ -26,9 +27,7 @@ Journal* Remote::join(Member& member) {
   if (!keeps_journal_) return nullptr;
   recycle_journals();
   if (free_journals_.empty()) {
-    const unsigned members = single_ ? 1 : std::max(1U, options_.lanes);
-    const std::size_t share = options_.journal_bytes / members;
-    journals_.push_back(std::make_unique<Journal>(std::max(share, options_.journal_share_min)));
+    journals_.push_back(file_->add());
     free_journals_.push_back(journals_.back().get());
   }
   Journal* const journal = free_journals_.back();
@@ -61,6 +60,15 @@ std::optional<std::uint64_t> Remote::epoch() const {
 bool Remote::has_left(std::uint64_t epoch) const {
   const std::lock_guard guard(lock_);
   return epoch != epoch_ || phase_ == Phase::recovering;
+}
+
+void Remote::note_size(std::uint64_t bytes) {
+  const std::lock_guard guard(lock_);
+  if (bytes == std::exchange(told_size_, bytes) || bytes == identity_.size) return;
+  log_.say(LogLevel::info,
+           options_.endpoint + " has " + std::to_string(bytes) + " bytes now; of these " +
+               std::to_string(identity_.size) + " are used until the device is resized",
+           "");
 }
 
 bool Remote::connected(Member& member, std::uint64_t epoch) {
@@ -188,9 +196,7 @@ void Remote::retire(Member& member) {
 
 void Remote::ended(Member& member, Connection::Fence fence, bool had_changes) {
   const std::lock_guard guard(lock_);
-  if (fence == Connection::Fence::unknown && had_changes) {
-    fence_ = std::max(fence_, Clock::now() + options_.fence_delay);
-  }
+  if (fence == Connection::Fence::unknown && had_changes) expect_ghosts();
   member.state_ = Member::State::away;
   check_suspended();
   reconsider();

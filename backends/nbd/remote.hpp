@@ -33,6 +33,12 @@
 // fence that NBD has (Connection::end). Where the server did not end it and changes were in
 // flight, nothing is written for fence_delay.
 //
+// A crash of ours. The journals, the two counters and the export's identity lie in a file that the
+// next engine of the device finds (journal_file.hpp). It begins as after a loss: what is there is
+// written again, and flushed, before the first epoch. Its ghosts are the dead engine's: where that
+// had changes on their way, nothing is written for fence_delay, for nobody saw the end of its
+// connections. An engine that ended in an orderly way leaves nothing to be done.
+//
 // What this cannot do: a server that says it has flushed and has not, two servers behind one
 // address with different contents, ghosts that outlive the fence's delay.
 //
@@ -49,7 +55,7 @@
 #include <vector>
 
 #include "backends/nbd/connection.hpp"
-#include "backends/nbd/journal.hpp"
+#include "backends/nbd/journal_file.hpp"
 #include "backends/nbd/remote_log.hpp"
 #include "backends/nbd/remote_options.hpp"
 #include "client/engine/backend_health.hpp"
@@ -92,10 +98,14 @@ class Remote {
 
   // --- the data path; any thread, no lock ---
 
-  std::uint64_t acknowledged() const { return acknowledged_.load(std::memory_order_acquire); }
-  std::uint64_t durable() const { return durable_.load(std::memory_order_acquire); }
+  std::uint64_t acknowledged() const {
+    return file_->acknowledged().load(std::memory_order_acquire);
+  }
+  std::uint64_t durable() const { return file_->durable().load(std::memory_order_acquire); }
   /// The sequence of an acknowledgement.
-  std::uint64_t acknowledge() { return acknowledged_.fetch_add(1, std::memory_order_acq_rel) + 1; }
+  std::uint64_t acknowledge() {
+    return file_->acknowledged().fetch_add(1, std::memory_order_acq_rel) + 1;
+  }
   /// A FLUSH that was sent when `covered` changes were acknowledged has succeeded.
   void flushed(std::uint64_t covered) noexcept;
   /// A FLUSH that no client asked for has failed: the next one that is asked for says so.
@@ -119,6 +129,9 @@ class Remote {
   bool has_left(std::uint64_t epoch) const;
   /// It has connected, in the epoch it was given. False: too late, end it.
   bool connected(Member& member, std::uint64_t epoch);
+  /// What the server says of its size, which is not smaller than identity()'s: a larger one is
+  /// told, once, and changes nothing.
+  void note_size(std::uint64_t bytes);
   /// It cannot connect although the device serves.
   void cannot_connect(Member& member, std::uint64_t epoch, const std::string& reason,
                       bool is_other_disk);
@@ -148,6 +161,9 @@ class Remote {
   void set_keeper(Member& keeper) { keeper_ = &keeper; }
   /// The server's offer, once; what later ones are held against.
   void set_identity(const Export& about, const TlsReport& tls);
+  /// Then, and after set_single(), if at all: takes up what a former engine left. Throws Failure,
+  /// above all where that belongs to another disk.
+  void open_journals();
   const Export& identity() const { return identity_; }
   bool keeps_journal() const { return keeps_journal_; }
 
@@ -194,6 +210,8 @@ class Remote {
   void reconsider();
   void admit(Member& member);
   void wake_all();
+  void adopt_journals();
+  void expect_ghosts();
   void recycle_journals();
   bool has_serving() const;
   bool is_current(const Member& member) const {
@@ -202,8 +220,7 @@ class Remote {
 
   const RemoteOptions& options_;
   RemoteLog& log_;
-  std::atomic<std::uint64_t> acknowledged_{0};
-  std::atomic<std::uint64_t> durable_{0};
+  std::unique_ptr<JournalFile> file_;  // with the counters; constant once opened
   std::atomic<bool> flush_failed_{false};
   std::atomic<bool> refusing_{false};
   std::atomic<Carrier*> carrier_{nullptr};
@@ -227,6 +244,7 @@ class Remote {
   Clock::time_point lost_at_{};
   Clock::time_point state_since_ = Clock::now();
   unsigned misled_ = 0;
+  std::uint64_t told_size_ = 0;
   unsigned connect_failures_ = 0;  // of members, since one was admitted
   BackendHealth counts_;           // what only grows, and the texts
 };

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "backends/nbd/remote.hpp"
+#include "backends/nbd/remote_identity.hpp"
 #include "client/runtime/error.hpp"
 
 namespace nbdring {
@@ -13,6 +14,51 @@ void Remote::set_identity(const Export& about, const TlsReport& tls) {
   const std::lock_guard guard(lock_);
   counts_.endpoint = options_.endpoint;
   if (!tls.version.empty()) counts_.tls = tls.version + " " + tls.cipher;
+}
+
+void Remote::open_journals() {
+  const std::lock_guard guard(lock_);
+  const unsigned members = single_ ? 1 : std::max(1U, options_.lanes);
+  const std::size_t share = options_.journal_bytes / members;
+  file_ = std::make_unique<JournalFile>(std::max(share, options_.journal_share_min),
+                                        keeps_journal_ ? options_.keepsakes : nullptr);
+  const bool is_written = !identity_.is_read_only() && !options_.read_only;
+  if (is_written) adopt_journals();
+  file_->set_identity(identity_);
+}
+
+void Remote::adopt_journals() {
+  bool has_ghosts = options_.after_crash && !file_->was_found();
+  bool has_entries = false;
+  fence_ = file_->fence();
+  for (auto& journal : file_->take_found()) {
+    has_ghosts = journal->take_lost_changes() || has_ghosts;
+    journal->prune(durable());
+    has_entries = has_entries || !journal->empty();
+    orphans_.push_back(journal.get());
+    journals_.push_back(std::move(journal));
+  }
+  if (has_ghosts) expect_ghosts();
+  if (!has_entries && fence_ <= Clock::now()) return;
+  const std::string other = difference(file_->identity(), JournalFile::shortened(identity_));
+  if (has_entries && !other.empty()) {
+    throw Failure(FailureKind::refused,
+                  "what a former engine was told is safe cannot be written "
+                  "again: " +
+                      other);
+  }
+  phase_ = Phase::recovering;
+  lost_at_ = Clock::now();
+  log_.say(LogLevel::info,
+           "an engine of this device has died: requests wait until what it left is "
+           "written again",
+           "");
+}
+
+// Until the fence, which a crash of ours must not hide, nothing is written.
+void Remote::expect_ghosts() {
+  fence_ = std::max(fence_, Clock::now() + options_.fence_delay);
+  file_->note_fence(fence_);
 }
 
 Remote::Work Remote::work() const {
@@ -40,7 +86,7 @@ Clock::time_point Remote::fence() const {
 void Remote::note_end(Connection::Fence fence, bool had_changes) {
   if (fence == Connection::Fence::closed || !had_changes) return;
   const std::lock_guard guard(lock_);
-  fence_ = std::max(fence_, Clock::now() + options_.fence_delay);
+  expect_ghosts();
 }
 
 std::vector<const Journal*> Remote::journals() const {

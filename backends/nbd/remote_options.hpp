@@ -7,6 +7,7 @@
 #include <string>
 
 #include "backends/nbd/connection.hpp"
+#include "client/engine/keepsakes.hpp"
 
 namespace nbdring {
 
@@ -26,6 +27,10 @@ struct RemoteOptions {
   std::chrono::milliseconds end_deadline{2'000};
   std::chrono::milliseconds backoff_first{100};
   std::chrono::milliseconds backoff_max{30'000};
+  /// What a former engine of this device left, and whether it died: see OpenOptions. Null: nothing
+  /// is kept.
+  Keepsakes* keepsakes = nullptr;
+  bool after_crash = false;
   unsigned misled_max = 3;  // broken rules in a row, without an answer in between
   ConnectionOptions connection;
   std::uint32_t jitter_seed = 1;  // of the pauses between attempts: not the same for all clients

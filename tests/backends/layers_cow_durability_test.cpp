@@ -46,7 +46,7 @@ class CowDurabilityTest : public testing::Test {
   CapturedLog log_;
   TemporaryFile overlay_{0};
   std::unique_ptr<Backend> backend_ =
-      copy_on_write(std::make_unique<MemoryBackend>(size), overlay_.path(), log_.log());
+      copy_on_write(std::make_unique<MemoryBackend>(size), {overlay_.path()}, log_.log());
   BackendUser user_{*backend_};
 };
 

@@ -29,7 +29,7 @@ class CowTest : public testing::Test {
   }
 
   std::unique_ptr<Backend> cow(const std::string& path = {}) {
-    return copy_on_write(std::make_unique<BorrowedBackend>(base_), path, log_.log());
+    return copy_on_write(std::make_unique<BorrowedBackend>(base_), {path}, log_.log());
   }
   static std::vector<std::byte> all(BackendUser& user) {
     std::vector<std::byte> bytes(size);
@@ -168,7 +168,7 @@ TEST_F(CowTest, RefusesAnOverlayThatIsNotOfThisBase) {
     auto other = std::make_unique<MemoryBackend>(bytes);
     fill_pattern(other->bytes(), number, 0);
     try {
-      copy_on_write(std::move(other), overlay_.path(), log_.log());
+      copy_on_write(std::move(other), {overlay_.path()}, log_.log());
     } catch (const Failure& failure) {
       EXPECT_EQ(failure.kind(), FailureKind::usage);
       return std::string(failure.what());

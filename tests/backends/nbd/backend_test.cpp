@@ -187,7 +187,7 @@ TEST_P(NbdBackendTest, AnotherDiskIsNotTakenForTheSame) {
   server_.crash();
   Export other = server_.disk().about();
   const Export same = other;
-  other.size *= 2;
+  other.size /= 2;
   server_.disk().set_about(other);
   server_.start();
   EXPECT_EQ(write(2, 0), nbd::eio);
@@ -199,6 +199,22 @@ TEST_P(NbdBackendTest, AnotherDiskIsNotTakenForTheSame) {
   server_.start();
   ASSERT_TRUE(is_state("serving"));
   EXPECT_TRUE(reads(1, 0));
+}
+
+TEST_P(NbdBackendTest, ALargerDiskIsTheSameAndTold) {
+  attach(1);
+  ASSERT_EQ(write(1, 0), 0U);
+  server_.crash();
+  Export larger = server_.disk().about();
+  larger.size *= 2;
+  server_.disk().set_about(larger);
+  server_.start();
+  EXPECT_TRUE(reads(1, 0));
+  EXPECT_EQ(backend_->about().size, size);
+  lanes_.clear();
+  backend_.reset();
+  EXPECT_NE(log_.text().find(std::to_string(2 * size) + " bytes now"), std::string::npos)
+      << log_.text();
 }
 
 TEST_P(NbdBackendTest, AbandonEndsWhatWaits) {

@@ -1,4 +1,4 @@
-#include "backends/nbd/journal.hpp"
+#include "backends/nbd/journal_file.hpp"
 
 #include <gtest/gtest.h>
 
@@ -24,7 +24,9 @@ std::vector<std::uint64_t> sequences(const Journal& journal) {
 }
 
 TEST(Journal, KeepsEachKindOfChangeWithItsBytes) {
-  Journal journal(64 * 1024);
+  JournalFile file(64 * 1024, nullptr);
+  const auto owned = file.add();
+  Journal& journal = *owned;
   const auto bytes = pattern(7, 4096, 1000);
   append(journal, 1, BackendRequest::write(4096, bytes, true));
   append(journal, 2, BackendRequest::trim(0, 1ULL << 40, false));
@@ -48,7 +50,9 @@ TEST(Journal, KeepsEachKindOfChangeWithItsBytes) {
 }
 
 TEST(Journal, DropsWhatIsDurableAndNothingElse) {
-  Journal journal(64 * 1024);
+  JournalFile file(64 * 1024, nullptr);
+  const auto owned = file.add();
+  Journal& journal = *owned;
   for (std::uint64_t i = 1; i <= 5; ++i) append(journal, 2 * i, BackendRequest::trim(i, 1, false));
   journal.prune(5);
   EXPECT_EQ(sequences(journal), (std::vector<std::uint64_t>{6, 8, 10}));
@@ -58,7 +62,9 @@ TEST(Journal, DropsWhatIsDurableAndNothingElse) {
 }
 
 TEST(Journal, HasNoRoomBeyondItsCapacity) {
-  Journal journal(8192);
+  JournalFile file(8192, nullptr);
+  const auto owned = file.add();
+  Journal& journal = *owned;
   const auto bytes = pattern(1, 0, 4000);
   const auto request = BackendRequest::write(0, bytes, false);
   EXPECT_TRUE(journal.reserve(Journal::bytes_for(request)));
@@ -72,7 +78,9 @@ TEST(Journal, HasNoRoomBeyondItsCapacity) {
 // Entries cross the ring's end again and again.
 TEST(Journal, GoesRoundAndRound) {
   Random random(1);
-  Journal journal(16 * 1024);
+  JournalFile file(16 * 1024, nullptr);
+  const auto owned = file.add();
+  Journal& journal = *owned;
   std::deque<std::pair<std::uint64_t, std::size_t>> kept;  // offset, length
   for (std::uint64_t sequence = 1; sequence < 2000; ++sequence) {
     const std::size_t length = random.between(1, 3000);
