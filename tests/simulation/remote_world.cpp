@@ -3,6 +3,7 @@
 #include <fcntl.h>
 
 #include <array>
+#include <cerrno>
 
 #include "client/engine/hand_over.hpp"
 #include "client/runtime/scope.hpp"
@@ -136,52 +137,63 @@ void RemoteWorld::repair_something() {
 
 Task<void> RemoteWorld::use_lane(Loop& loop, std::size_t index) {
   const std::uint64_t lives = random_.between(1, random_.percent(30) ? 12 : 3);
-  for (std::uint64_t life = 0; life < lives; ++life) {
-    std::unique_ptr<BackendLane> lane;
+  for (std::uint64_t i = 0; i < lives; ++i) {
+    Life life;
     if (Carrier* const carrier = remote_->carrier()) {
-      lane = std::make_unique<HandOver>(loop, *carrier);
+      life.lane = std::make_unique<HandOver>(loop, *carrier);
     } else {
-      lane = std::make_unique<NbdLane>(loop, *source_, *remote_, options_);
+      life.lane = std::make_unique<NbdLane>(loop, *source_, *remote_, options_);
     }
     trace("lane " + std::to_string(index) + " opens");
     Scope workers(loop.frames());
     const std::uint64_t depth = random_.between(1, 6);
-    for (std::uint64_t i = 0; i < depth; ++i) {
-      workers.spawn(work(loop, *lane, random_.between(1, lives > 3 ? 5 : 40)));
+    for (std::uint64_t worker = 0; worker < depth; ++worker) {
+      workers.spawn(work(loop, life, random_.between(1, lives > 3 ? 5 : 40)));
     }
+    if (random_.percent(30)) workers.spawn(give_up(loop, life));
     co_await workers.join();
     const std::uint64_t asked = oracle_->event();
-    const Status closed = co_await lane->close();
+    const Status closed = co_await life.lane->close();
     expect_ok(closed, "close");
     trace("lane " + std::to_string(index) + " has closed");
     // Others' changes of the time before may be on their own lanes' journals.
-    if (lives == 1 && depth == 1 && remote_->carrier() != nullptr) {
+    if (lives == 1 && depth == 1 && remote_->carrier() != nullptr && !life.is_given_up) {
       check_stable({0, about_.size}, asked, "close");
     }
     co_await pause(loop, random_.below(500));
   }
 }
 
-Task<void> RemoteWorld::work(Loop& loop, BackendLane& lane, std::size_t count) {
+// In the middle of its work, or after it.
+Task<void> RemoteWorld::give_up(Loop& loop, Life& life) {
+  co_await pause(loop, random_.below(3'000));
+  trace("a lane is given up");
+  life.is_given_up = true;
+  life.lane->give_up();
+}
+
+Task<void> RemoteWorld::work(Loop& loop, Life& life, std::size_t count) {
   for (std::size_t i = 0; i < count; ++i) {
     if (random_.percent(50)) {
       co_await pause(loop, random_.below(100));
     }
+    if (life.is_given_up) co_return;
     ++requests_;
     const std::uint64_t kind = random_.below(100);
     if (kind < 60) {
-      co_await change(loop, lane);
+      co_await change(loop, life);
     } else if (kind < 85) {
-      co_await read(loop, lane);
+      co_await read(loop, life);
     } else {
-      co_await flush(loop, lane);
+      co_await flush(loop, life);
     }
     ++answered_;
   }
 }
 
-Task<void> RemoteWorld::change(Loop& loop, BackendLane& lane) {
+Task<void> RemoteWorld::change(Loop& loop, Life& life) {
   static_cast<void>(loop);
+  BackendLane& lane = *life.lane;
   const Range range = pick_range();
   const bool fua = random_.percent(15);
   const std::uint64_t kind = random_.below(10);
@@ -198,7 +210,10 @@ Task<void> RemoteWorld::change(Loop& loop, BackendLane& lane) {
   } else {
     status = co_await lane.trim(range.offset, range.length, fua);
   }
-  expect_ok(status, "a change");
+  if (was_cancelled(status, life, "a change")) {
+    oracle_->end_change(range.offset, range.length, std::nullopt);
+    co_return;
+  }
   oracle_->end_change(range.offset, range.length, number);
   if (report_.trace) {
     trace("change " + std::to_string(number) + (fua ? " with FUA at " : " at ") +
@@ -207,13 +222,13 @@ Task<void> RemoteWorld::change(Loop& loop, BackendLane& lane) {
   if (fua) check_stable(range, UINT64_MAX, "FUA");
 }
 
-Task<void> RemoteWorld::read(Loop& loop, BackendLane& lane) {
+Task<void> RemoteWorld::read(Loop& loop, Life& life) {
   static_cast<void>(loop);
   const Range range = pick_range();
   std::vector<std::byte> bytes(range.length);
   const std::uint64_t asked = oracle_->event();
-  const Status status = co_await lane.read(range.offset, bytes);
-  expect_ok(status, "a read");
+  const Status status = co_await life.lane->read(range.offset, bytes);
+  if (was_cancelled(status, life, "a read")) co_return;
   try {
     oracle_->check_read(range.offset, bytes, asked);
   } catch (const ProtocolViolation& violation) {
@@ -221,11 +236,11 @@ Task<void> RemoteWorld::read(Loop& loop, BackendLane& lane) {
   }
 }
 
-Task<void> RemoteWorld::flush(Loop& loop, BackendLane& lane) {
+Task<void> RemoteWorld::flush(Loop& loop, Life& life) {
   static_cast<void>(loop);
   const std::uint64_t asked = oracle_->event();
-  const Status status = co_await lane.flush();
-  expect_ok(status, "a flush");
+  const Status status = co_await life.lane->flush();
+  if (was_cancelled(status, life, "a flush")) co_return;
   trace("flushed");
   check_stable({0, about_.size}, asked, "FLUSH");
 }
@@ -253,6 +268,12 @@ void RemoteWorld::check_stable(Range range, std::uint64_t until, const char* wha
   } catch (const ProtocolViolation& violation) {
     report_.failed(violation.what());
   }
+}
+
+bool RemoteWorld::was_cancelled(Status status, const Life& life, const char* what) {
+  const bool is_cancelled = life.is_given_up && status.error() == ECANCELED;
+  if (!is_cancelled) expect_ok(status, what);
+  return is_cancelled;
 }
 
 void RemoteWorld::expect_ok(Status status, const char* what) {

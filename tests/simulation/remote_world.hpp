@@ -5,7 +5,8 @@
 // What is held: no request fails, for the recovery window has no end; after a flush, a write with
 // FUA and a lane's close everything that was acknowledged before is on the server's stable storage,
 // and stays; no read and no image ever has bytes older than what was acknowledged; nothing waits
-// for ever.
+// for ever. Lanes are given up in the middle of their work: what they are cancelled may have been
+// done, and is never done later than its answer.
 
 #include <cstdint>
 #include <functional>
@@ -47,11 +48,17 @@ class RemoteWorld {
 
   Task<void> play(Loop& loop);
   Task<void> turn_by_turn(Loop& loop);
+  /// A lane, from its opening to its end.
+  struct Life {
+    std::unique_ptr<BackendLane> lane;
+    bool is_given_up = false;
+  };
   Task<void> use_lane(Loop& loop, std::size_t index);
-  Task<void> work(Loop& loop, BackendLane& lane, std::size_t count);
-  Task<void> change(Loop& loop, BackendLane& lane);
-  Task<void> read(Loop& loop, BackendLane& lane);
-  Task<void> flush(Loop& loop, BackendLane& lane);
+  Task<void> work(Loop& loop, Life& life, std::size_t count);
+  Task<void> give_up(Loop& loop, Life& life);
+  Task<void> change(Loop& loop, Life& life);
+  Task<void> read(Loop& loop, Life& life);
+  Task<void> flush(Loop& loop, Life& life);
   Task<void> pause(Loop& loop, std::uint64_t milliseconds);
 
   void step();
@@ -60,6 +67,8 @@ class RemoteWorld {
   Range pick_range();
   void check_stable(Range range, std::uint64_t until, const char* what);
   void expect_ok(Status status, const char* what);
+  /// True: it was cancelled, as it may be where its lane was given up. All else is to be well.
+  bool was_cancelled(Status status, const Life& life, const char* what);
   void trace(const std::string& text) const;
 
   Random random_;

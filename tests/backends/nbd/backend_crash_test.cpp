@@ -128,7 +128,7 @@ TEST_P(NbdCrashTest, ManyEnginesDieOneAfterTheOther) {
       last[number % 16] = number;
       ASSERT_EQ(engine.write(number, number % 16 * block, number % (1 + round % 3)), 0U);
     }
-    if (round % 2 == 0) ASSERT_EQ(engine.flush(), 0U);
+    ASSERT_TRUE(round % 2 == 1 || engine.flush() == 0);
     ++number;
     ASSERT_EQ(engine.write(number, number % 16 * block), 0U);
     last[number % 16] = number;
