@@ -7,10 +7,15 @@
 // nothing else on that loop may be in a hurry; the lanes serve meanwhile, on threads of their own.
 // The process's signals are none of its business. A start that fails is a Failure, and undone.
 
+#include <functional>
 #include <memory>
+#include <optional>
 #include <string>
+#include <vector>
 
 #include "cli/device_session.hpp"
+#include "cli/driver_front.hpp"
+#include "cli/engine_link.hpp"
 #include "cli/listen.hpp"
 #include "cli/state.hpp"
 #include "client/engine/backend.hpp"
@@ -27,6 +32,18 @@ struct DeviceSettings {
   std::string backend;        // for the record: the canonical text
   std::string configuration;  // for the record: of the gateway that has it; empty: none
   bool bounds_log = false;    // the log is a file of this device's own
+  /// The driver holds the device already: what is known of it.
+  std::optional<DeviceRecord> former = std::nullopt;
+};
+
+/// What the device of a process with a keeper has beside its settings.
+struct KeptDevice {
+  std::unique_ptr<Backend> backend;
+  BackendSource source;
+  EngineLink& link;
+  /// Of an engine that lives, with which we change places; none: the driver's connections are new.
+  std::vector<FileDescriptor> sockets;
+  std::function<void()> takes_over;  // called right before the first byte is read from them
 };
 
 /// The block size of a device for an export, in bytes, where nobody asked for one.
@@ -41,28 +58,35 @@ class AttachedDevice {
   /// Attaches; the device can be used when it returns. Everything outlives it.
   AttachedDevice(Loop& loop, Backend& backend, const DeviceSettings& settings,
                  const RunFolder& folder, DeviceOwner& owner, Log& log);
+  /// The same, or takes settings.former over.
+  AttachedDevice(Loop& loop, KeptDevice kept, const DeviceSettings& settings,
+                 const RunFolder& folder, DeviceOwner& owner, Log& log);
   /// A device that is still attached is disconnected.
   ~AttachedDevice();
 
   const DeviceRecord& record() const { return record_; }
+  /// Something of the record is to be another; everybody sees it.
+  void change_record(const std::function<void(DeviceRecord&)>& change);
 
   /// Answers the control socket; ends when the device has ended, or after session().finish().
   Task<void> run() { return session_->run(); }
   DeviceSession& session() { return *session_; }
+  DriverFront& front() { return *front_; }
+
+  /// Another process has the device: this object's end touches neither it nor its files.
+  void leave();
 
   FramePool& frames() { return session_->frames(); }
 
  private:
-  struct Front;
+  void begin(Loop& loop, const DeviceSettings& settings, const RunFolder& folder,
+             DeviceOwner& owner, FileDescriptor lock, Log& log);
 
-  static std::unique_ptr<Front> connect_front(Backend& backend, const AttachOptions& options,
-                                              Log& log);
-
-  // They end in the reverse order: the driver lets go while the lanes still serve.
-  std::unique_ptr<Front> front_;
+  // They end in the reverse order.
+  std::unique_ptr<DriverFront> front_;
   DeviceRecord record_;
   std::unique_ptr<RecordFile> record_file_;
-  UnixListener control_;
+  std::optional<UnixListener> control_;
   std::unique_ptr<DeviceSession> session_;
 };
 

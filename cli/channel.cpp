@@ -1,5 +1,6 @@
 #include "cli/channel.hpp"
 
+#include <fcntl.h>
 #include <poll.h>
 #include <sys/socket.h>
 
@@ -50,6 +51,12 @@ void wait_for(int fd, short events, Deadline deadline) {
 }
 
 }  // namespace
+
+FileDescriptor duplicate(int fd) {
+  FileDescriptor copy(::fcntl(fd, F_DUPFD_CLOEXEC, STDERR_FILENO + 1));
+  if (!copy.is_open()) fail_errno(FailureKind::failed, "cannot duplicate a descriptor");
+  return copy;
+}
 
 std::array<FileDescriptor, 2> Channel::make_sockets() {
   std::array<int, 2> ends{};

@@ -22,6 +22,9 @@ struct ChannelMessage {
   std::vector<FileDescriptor> descriptors;
 };
 
+/// Close-on-exec, and above the standard streams. Failure where there can be no more.
+FileDescriptor duplicate(int fd);
+
 class Channel {
  public:
   static constexpr std::size_t descriptors_max = 32;

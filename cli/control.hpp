@@ -108,6 +108,8 @@ class ControlConnection {
 
   /// True when the process at the other end has ended.
   bool wait_for_engine_end(Deadline deadline) const;
+  /// Ends it, as soon as what it does in the kernel allows.
+  void kill_engine() const;
 
  private:
   FileDescriptor socket_;

@@ -1,10 +1,11 @@
 #include <poll.h>
+#include <signal.h>
 #include <sys/socket.h>
-#include <sys/syscall.h>
 
 #include <algorithm>
 #include <array>
 
+#include "cli/caretakers.hpp"
 #include "cli/control.hpp"
 #include "cli/listen.hpp"
 #include "client/runtime/error.hpp"
@@ -33,7 +34,7 @@ FileDescriptor process_behind(int socket) {
   ucred peer{};
   socklen_t length = sizeof peer;
   if (::getsockopt(socket, SOL_SOCKET, SO_PEERCRED, &peer, &length) != 0) return {};
-  return FileDescriptor(static_cast<int>(::syscall(SYS_pidfd_open, peer.pid, 0)));
+  return process_descriptor(peer.pid);
 }
 
 }  // namespace
@@ -61,6 +62,10 @@ ControlReply ControlConnection::ask(const ControlRequest& request, Deadline dead
     if (reply.size() > reply_bytes_max) no_answer("its reply is too long");
   }
   return parse_control_reply(reply.substr(0, reply.find('\n')));
+}
+
+void ControlConnection::kill_engine() const {
+  if (engine_.is_open()) kill_process(engine_, SIGKILL);
 }
 
 bool ControlConnection::wait_for_engine_end(Deadline deadline) const {

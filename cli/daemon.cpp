@@ -32,6 +32,7 @@ class ForegroundAnnouncer final : public Announcer {
     print(line + "\n");
     notify_ready(line);
   }
+  void leave() noexcept override {}
 };
 
 // The journal's socket is made non-blocking: a journal that waits for the very device we serve must
@@ -64,6 +65,7 @@ class PipeAnnouncer final : public Announcer {
     ENSURE(!has_told());
     send(static_cast<char>('0' + static_cast<int>(failure.kind())), failure.what());
   }
+  void leave() noexcept override { pipe_.reset(); }
   bool has_told() const { return !pipe_.is_open(); }
 
  private:

@@ -17,6 +17,9 @@ class Announcer {
   /// Once. Prints the line on the starter's standard output. log_path: the file for a log where
   /// there is no journal. Failure when the starter has gone: nobody wants the engine any more.
   virtual void ready(const std::string& line, const std::string& log_path) = 0;
+
+  /// In a forked process: it has nothing to announce, and keeps nobody waiting.
+  virtual void leave() noexcept = 0;
 };
 
 /// The engine's work; its result is the exit code of the process in which it runs.

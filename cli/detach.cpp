@@ -1,13 +1,13 @@
 // nbdring detach: see who uses the device, have everything written out, and let the engine
-// disconnect it. Where the engine has died, the driver's part and the files are cleaned up from
-// here.
+// disconnect it. Where nobody answers, and with --force where the engine does not end it in time,
+// it is ended from here.
 
-#include <fcntl.h>
-#include <sys/wait.h>
+#include <unistd.h>
 
 #include <algorithm>
-#include <cstdlib>
+#include <optional>
 
+#include "cli/caretakers.hpp"
 #include "cli/commands.hpp"
 #include "cli/control.hpp"
 #include "cli/device_status.hpp"
@@ -15,6 +15,7 @@
 #include "cli/lookup.hpp"
 #include "cli/state.hpp"
 #include "cli/waits.hpp"
+#include "cli/write_out.hpp"
 #include "client/runtime/error.hpp"
 #include "kernel/disconnect.hpp"
 #include "kernel/users.hpp"
@@ -22,73 +23,202 @@
 namespace nbdring {
 namespace {
 
-constexpr std::chrono::seconds flush_wait{300};  // gigabytes of dirty pages may be on their way
-constexpr std::chrono::seconds forced_flush_wait{10};  // who forces does not want to wait
+using std::chrono::milliseconds;
 
-// In a process of its own: a write that hangs in the kernel cannot be killed, but it can be left
-// behind.
-pid_t start_flush(const std::string& device) {
-  const pid_t child = ::fork();
-  if (child < 0) fail_errno(FailureKind::failed, "cannot start a process for fsync");
-  if (child > 0) return child;
-  const int fd = ::open(device.c_str(), O_RDONLY | O_CLOEXEC);
-  std::_Exit(fd >= 0 && ::fsync(fd) == 0 ? 0 : errno);
-}
+constexpr std::chrono::minutes write_out_wait{5};  // gigabytes of dirty pages may be on their way
+constexpr milliseconds new_engine_wait{10'000};    // where the former one has died
+constexpr milliseconds keeper_wait{5000};          // to end after its engine
+constexpr milliseconds keeper_end_wait{300};       // the same, forced
 
-void flush_device(const std::string& device, std::chrono::seconds wait) {
-  const pid_t child = start_flush(device);
-  int status = 0;
-  const auto ended = [child, &status] { return ::waitpid(child, &status, WNOHANG) == child; };
-  const std::string action = "writing " + device + " out";
-  if (!wait_until(ended, Deadline::in(wait))) {
-    throw Failure(FailureKind::failed, action + " did not end within " +
-                                           std::to_string(wait.count()) +
-                                           " s; see `nbdring status`, or detach it with --force");
+// With --force everything together takes 5 s at most: what the engine does for it, and what is left
+// for doing it from here.
+constexpr milliseconds forced_wait{4700};
+constexpr milliseconds from_here_wait{1700};
+constexpr milliseconds forced_answer_wait{1200};
+constexpr milliseconds forced_write_out_wait{700};
+constexpr milliseconds kill_wait{700};
+static_assert(kill_wait < from_here_wait && from_here_wait < forced_wait);
+
+class Detach {
+ public:
+  Detach(const RunFolder& folder, bool force, Log& log)
+      : folder_(folder), force_(force), log_(log) {}
+
+  void end(const KnownDevice& known) {
+    const DeviceRecord& record = known.record;
+    if (!force_) refuse_users(record.index);
+    if (!known.engine_lives) {
+      log_.warning("the engine had died: what it had not written is lost",
+                   {{"device", record.device()}});
+      return end_without_engine(record.index, force_ ? forced_wait : disconnect_wait);
+    }
+    force_ ? force_end(record) : end_in_order(record);
   }
-  if (!WIFEXITED(status)) throw Failure(FailureKind::failed, action + " was killed; try again");
-  const int error = WEXITSTATUS(status);
-  if (error != 0) {
-    throw Failure(FailureKind::failed, action + ": " + error_text(error) +
-                                           "; what is lost is lost: detach it with --force");
+
+  /// A device without a record: another tool's, or what is left where somebody has emptied
+  /// /run/nbdring.
+  void end_unknown(const DriverDevice& device) {
+    const std::string path = "/dev/" + device_name(device.index);
+    const bool has_server = ::access(("/proc/" + std::to_string(device.thread)).c_str(), F_OK) == 0;
+    if (!force_ && (has_server || device.backend.empty())) {
+      throw Failure(FailureKind::not_found,
+                    path +
+                        " is attached, but not by nbdring; end it with the program that "
+                        "attached it, or with --force");
+    }
+    if (!force_) refuse_users(device.index);
+    log_.warning("nobody of ours serves this device: ending it from here", {{"device", path}});
+    end_without_engine(device.index, force_ ? forced_wait : disconnect_wait);
   }
-}
+
+ private:
+  void refuse_users(std::uint32_t index) const {
+    const auto users = lasting_users_of(index, Deadline::in(passing_user_wait));
+    if (users.empty()) return;
+    throw Failure(FailureKind::busy, in_use_text("/dev/" + device_name(index), users));
+  }
+
+  void end_in_order(const DeviceRecord& record);
+  void force_end(const DeviceRecord& record);
+  void force_inside(const DeviceRecord& record, Deadline deadline);
+  void end_from_here(const DeviceRecord& record, Deadline deadline);
+  void end_without_engine(std::uint32_t index, milliseconds wait);
+
+  std::string away_text(const DeviceRecord& record, milliseconds wait) const;
+  ControlReply ask(ControlConnection& engine, Deadline deadline) const;
+  void wait_for_gateway(const DeviceRecord& record, const std::string& body) const;
+
+  const RunFolder& folder_;
+  bool force_;
+  Log& log_;
+};
 
 // What holds the bytes is away: nothing can be written out, and trying would only wait for it.
-std::string away_text(const DeviceRecord& record, const RunFolder& folder) {
-  ControlConnection engine(folder.socket_path(record.index));
-  const ControlRequest question{ControlRequest::Command::status, false};
-  const auto status = status_from_json(engine.ask(question, Deadline::in(engine_wait)).body);
+std::string Detach::away_text(const DeviceRecord& record, milliseconds wait) const {
+  ControlConnection engine(folder_.socket_path(record.index));
+  const auto status = status_from_json(engine.ask(ControlRequest(), Deadline::in(wait)).body);
   if (!status || status->remote.state.empty() || status->remote.state == "serving") return "";
   const BackendHealth& remote = status->remote;
   return remote.endpoint + " is away (" + remote.last_reason +
          "): " + std::to_string(remote.volatile_writes) + " acknowledged writes are not flushed";
 }
 
-void flush_as_wanted(const DeviceRecord& record, const RunFolder& folder, bool force, Log& log) {
+ControlReply Detach::ask(ControlConnection& engine, Deadline deadline) const {
+  const ControlRequest request{ControlRequest::Command::detach, force_};
+  ControlReply reply = engine.ask(request, deadline);
+  if (reply.exit_code != 0) {
+    throw Failure(static_cast<FailureKind>(reply.exit_code), reply.error);
+  }
+  if (!reply.error.empty()) log_.warning(reply.error);
+  return reply;
+}
+
+void Detach::end_in_order(const DeviceRecord& record) {
   const std::string device = record.device();
-  const std::string away = away_text(record, folder);
-  if (!away.empty() && !force) {
+  const FileDescriptor keeper = keeper_of(record, folder_);
+  std::optional<ControlConnection> engine;
+  const auto answers = [&] {
+    try {
+      engine.emplace(folder_.socket_path(record.index));
+      return true;
+    } catch (const Failure&) {
+      return false;
+    }
+  };
+  if (!wait_until(answers, Deadline::in(new_engine_wait))) {
+    throw Failure(FailureKind::failed, "the engine of " + device +
+                                           " has died, and no other one has come within " +
+                                           "10 s; try again, or detach it with --force");
+  }
+  const std::string away = away_text(record, engine_wait);
+  if (!away.empty()) {
     throw Failure(FailureKind::failed, "cannot write " + device + " out: " + away +
                                            "; wait for it, or detach with --force and lose them");
   }
-  if (!away.empty()) return log.warning("what " + device + " had not written is lost: " + away);
-  if (!force) return flush_device(device, flush_wait);
+  write_out(device, write_out_wait, log_);
+  engine.emplace(folder_.socket_path(record.index));
+  const ControlReply reply = ask(*engine, Deadline::in(engine_wait));
+  if (!reply.body.empty()) return wait_for_gateway(record, reply.body);
+  if (!engine->wait_for_engine_end(Deadline::in(engine_wait))) {
+    throw Failure(FailureKind::failed, device + " is detached, but its engine (pid " +
+                                           std::to_string(record.pid) + ") does not end");
+  }
+  if (!wait_for_end(keeper, Deadline::in(keeper_wait))) {
+    log_.warning(device + " is detached, but its keeper does not end",
+                 {{"pid", std::to_string(record.keeper)}});
+  }
+}
+
+void Detach::force_end(const DeviceRecord& record) {
+  const Deadline all = Deadline::in(forced_wait);
   try {
-    flush_device(device, forced_flush_wait);
+    return force_inside(record, all.at_most(forced_wait - from_here_wait));
   } catch (const Failure& failure) {
-    log.warning(failure.what());
+    if (!record.configuration.empty()) throw;
+    log_.warning("ending " + record.device() + " from here", {{"why", failure.what()}});
+  }
+  end_from_here(record, all);
+}
+
+// What can be written out in a moment is not lost.
+void Detach::force_inside(const DeviceRecord& record, Deadline deadline) {
+  const FileDescriptor keeper = keeper_of(record, folder_);
+  const std::string away = away_text(record, forced_answer_wait);
+  if (!away.empty()) {
+    log_.warning("what " + record.device() + " had not written is lost: " + away);
+  } else {
+    try {
+      write_out(record.device(), forced_write_out_wait, log_);
+    } catch (const Failure& failure) {
+      log_.warning(failure.what());
+    }
+  }
+  ControlConnection engine(folder_.socket_path(record.index));
+  const ControlReply reply = ask(engine, deadline);
+  if (!reply.body.empty()) return wait_for_gateway(record, reply.body);
+  const bool ended = engine.wait_for_engine_end(deadline);
+  if (!wait_for_end(keeper, deadline.at_most(keeper_end_wait))) end_keeper(keeper);
+  if (ended) return;
+  engine.kill_engine();
+  log_.warning("killed the engine, which hangs in its backend; it ends when that answers",
+               {{"device", record.device()}, {"pid", std::to_string(record.pid)}});
+}
+
+void Detach::end_from_here(const DeviceRecord& record, Deadline deadline) {
+  if (!end_caretakers(record, folder_, deadline.at_most(kill_wait), log_)) {
+    log_.warning(
+        "a process of the device hangs in the kernel; `nbdring list` shows it until it ends",
+        {{"device", record.device()}});
+  }
+  end_without_engine(record.index, deadline.remaining());
+}
+
+void Detach::end_without_engine(std::uint32_t index, milliseconds wait) {
+  const std::string device = "/dev/" + device_name(index);
+  switch (force_disconnect_index(index, wait, log_)) {
+    case DisconnectEnd::done:
+      return folder_.forget(index);
+    case DisconnectEnd::held:
+      if (!force_) throw Failure(FailureKind::failed, held_text(device));
+      return log_.warning(held_text(device));
+    case DisconnectEnd::stuck:
+      throw Failure(FailureKind::failed, device +
+                                             " is not detached: the driver does not answer; "
+                                             "look for 'nbd' in dmesg");
+    case DisconnectEnd::refused:
+      throw Failure(FailureKind::failed, device + " is not detached: the driver refused");
   }
 }
 
 // A gateway's engine goes on when the device has ended, which takes as long as its stop hooks do.
-void wait_for_gateway(const DeviceRecord& record, const RunFolder& folder, const std::string& body,
-                      bool force) {
+void Detach::wait_for_gateway(const DeviceRecord& record, const std::string& body) const {
   const auto within = ends_within(body);
   if (!within) throw Failure(FailureKind::failed, "the gateway speaks another version's language");
   bool is_held = false;
   const auto has_ended = [&] {
-    const auto known = folder.find(record.device());
-    const bool is_the_same = known && known->record == record;
+    const auto known = folder_.find(record.device());
+    const bool is_the_same =
+        known && known->record.id == record.id && known->record.started == record.started;
     is_held = is_the_same && !known->engine_lives;
     return !is_the_same || is_held;
   };
@@ -97,52 +227,15 @@ void wait_for_gateway(const DeviceRecord& record, const RunFolder& folder, const
                                            std::to_string(within->count()) +
                                            " s; see the gateway's log");
   }
-  if (is_held && !force) throw Failure(FailureKind::failed, held_text(record.device()));
-}
-
-void ask_engine(const DeviceRecord& record, const RunFolder& folder, bool force, Log& log) {
-  ControlConnection engine(folder.socket_path(record.index));
-  const ControlRequest request{ControlRequest::Command::detach, force};
-  const ControlReply reply = engine.ask(request, Deadline::in(engine_wait));
-  if (reply.exit_code != 0) {
-    throw Failure(static_cast<FailureKind>(reply.exit_code), reply.error);
-  }
-  if (!reply.error.empty()) log.warning(reply.error);
-  if (!reply.body.empty()) return wait_for_gateway(record, folder, reply.body, force);
-  if (!engine.wait_for_engine_end(Deadline::in(engine_wait))) {
-    throw Failure(FailureKind::failed, record.device() + " is detached, but its engine (pid " +
-                                           std::to_string(record.pid) + ") does not end");
-  }
-}
-
-// Nothing answers requests any more: what was not written is lost, and flushing would only wait for
-// that.
-void clean_up_after(const DeviceRecord& record, const RunFolder& folder, Log& log) {
-  log.warning("the engine had died: what it had not written is lost",
-              {{"device", record.device()}});
-  if (!disconnect_index(record.index, disconnect_wait, log)) {
-    throw Failure(FailureKind::failed, held_text(record.device()));
-  }
-  folder.forget(record.index);
-}
-
-void detach_one(const KnownDevice& known, const RunFolder& folder, bool force, Log& log) {
-  const DeviceRecord& record = known.record;
-  if (!force) {
-    const auto users = lasting_users_of(record.index, Deadline::in(passing_user_wait));
-    if (!users.empty()) throw Failure(FailureKind::busy, in_use_text(record.device(), users));
-  }
-  if (!known.engine_lives) return clean_up_after(record, folder, log);
-  flush_as_wanted(record, folder, force, log);
-  ask_engine(record, folder, force, log);
+  if (is_held && !force_) throw Failure(FailureKind::failed, held_text(record.device()));
 }
 
 // All are tried. The exit code is that of the first that failed.
-int detach_all(const RunFolder& folder, bool force, Log& log) {
+int detach_all(Detach& detach, const RunFolder& folder, Log& log) {
   int exit_code = 0;
   for (const KnownDevice& known : folder.devices()) {
     try {
-      detach_one(known, folder, force, log);
+      detach.end(known);
     } catch (const Failure& failure) {
       log.error(failure.what());
       if (exit_code == 0) exit_code = static_cast<int>(failure.kind());
@@ -156,8 +249,15 @@ int detach_all(const RunFolder& folder, bool force, Log& log) {
 int run_detach(const DetachCommand& command, const CommonOptions& common) {
   Log log = common.log();
   const RunFolder folder;
-  if (command.all) return detach_all(folder, command.force, log);
-  detach_one(look_up(folder, command.target, common), folder, command.force, log);
+  Detach detach(folder, command.force, log);
+  if (command.all) return detach_all(detach, folder, log);
+  const auto index = device_index(command.target);
+  const auto device = index ? Sysfs().device(*index) : std::nullopt;
+  if (device && device->attached && !folder.find(command.target)) {
+    detach.end_unknown(*device);
+  } else {
+    detach.end(look_up(folder, command.target, common));
+  }
   return 0;
 }
 

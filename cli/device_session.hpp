@@ -1,15 +1,18 @@
 #pragma once
 // The life of an attached device after its start: answers the control socket, ends the device when
 // asked to, notices when the driver has ended it. On the front end's loop; the lanes have threads
-// of their own and never wait for it.
+// of their own and never wait for it. A connection that the driver gave up is replaced
+// (repair.hpp).
 //
 // A detach is refused while the device is in use.
 
+#include <memory>
 #include <optional>
 #include <string>
 
 #include "cli/control.hpp"
 #include "cli/device_status.hpp"
+#include "cli/repair.hpp"
 #include "cli/served_device.hpp"
 #include "cli/state.hpp"
 #include "client/runtime/log.hpp"
@@ -31,6 +34,8 @@ class DeviceOwner {
   virtual void complete(DeviceStatus& status) const = 0;
   /// Hands the device to another program. exit_code 0: it serves, and this process is to end.
   virtual ControlReply upgrade(const std::string& program);
+  /// An upgrade has succeeded: nothing of the device is ours any more.
+  virtual bool is_handed_over() const { return false; }
   /// Why this device's size cannot be changed; empty: it can.
   virtual std::string fixed_size_reason() const { return ""; }
 
@@ -71,6 +76,7 @@ class DeviceSession final : private ControlHandler {
 
  private:
   Task<void> watch_lanes();
+  Task<void> watch_repair();
   Task<void> watch_log();
 
   ControlReply handle(const ControlRequest& request) override;
@@ -79,11 +85,16 @@ class DeviceSession final : private ControlHandler {
   ControlReply resize(std::optional<std::uint64_t> size, bool force);
   ControlReply upgrade(const std::string& program);
   std::optional<ControlReply> refused_at_the_end() const;
+  void look_at_lanes();
   void lanes_ended();
+  /// Of one kind: the lanes are to be stopped first, or DISCONNECT would wait for them.
+  bool lanes_are_stuck() const;
 
   SessionParts parts_;
   ControlServer control_;
   FileDescriptor minute_;  // timerfd
+  FileDescriptor again_;   // timerfd: to look at the lanes once more
+  std::unique_ptr<Repair> repair_;
   Event finished_;
   bool asked_ = false;         // to end, and it was not refused
   bool disconnected_ = false;  // by us

@@ -51,9 +51,12 @@ LaneStatus status_of(const std::vector<const LaneStats*>& lanes, std::string sta
 }
 
 std::string state_of(const std::vector<const LaneStats*>& lanes) {
-  const auto has_ended = [](const LaneStats* lane) { return lane->state == LaneState::ended; };
-  const auto ended = std::count_if(lanes.begin(), lanes.end(), has_ended);
-  if (ended == 0) return "serving";
+  const auto in = [&lanes](LaneState state) {
+    return std::count_if(lanes.begin(), lanes.end(),
+                         [state](const LaneStats* lane) { return lane->state == state; });
+  };
+  const auto ended = in(LaneState::ended);
+  if (ended + in(LaneState::lost) == 0) return "serving";
   return ended == std::ssize(lanes) ? "ended" : "degraded";
 }
 

@@ -75,7 +75,8 @@ struct StallStatus {
 
 struct DeviceStatus {
   DeviceRecord record;
-  /// "serving"; "degraded" when a lane has ended; "ended"; a remote's "recovering" or "failed"
+  /// "serving"; "degraded" when a lane has ended or is lost; "ended"; a remote's "recovering" or
+  /// "failed"
   std::string state;
   std::uint64_t uptime = 0;  // seconds
   std::vector<LaneStatus> lanes;

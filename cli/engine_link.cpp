@@ -1,12 +1,10 @@
 #include "cli/engine_link.hpp"
 
-#include <fcntl.h>
-#include <unistd.h>
-
 #include <algorithm>
 #include <utility>
 
 #include "cli/daemon.hpp"
+#include "cli/keeper.hpp"
 #include "client/runtime/error.hpp"
 
 namespace nbdring {
@@ -14,17 +12,12 @@ namespace {
 
 constexpr std::chrono::seconds announcement_wait{10};  // the keeper writes a line
 
-FileDescriptor duplicate(int fd) {
-  FileDescriptor copy(::fcntl(fd, F_DUPFD_CLOEXEC, STDERR_FILENO + 1));
-  if (!copy.is_open()) fail_errno(FailureKind::failed, "cannot duplicate a descriptor");
-  return copy;
-}
-
 }  // namespace
 
 EngineLink::EngineLink(Start start)
     : channel_(std::move(start.channel)),
       keeper_(start.keeper),
+      directory_(std::move(start.directory)),
       kept_(std::move(start.kept)),
       former_(std::move(start.former)),
       in_background_(start.in_background) {
@@ -50,6 +43,14 @@ void EngineLink::keep(const std::string& name, int fd) {
 FileDescriptor EngineLink::netlink() {
   auto socket = find(netlink_name);
   return socket ? std::move(*socket) : FileDescriptor();
+}
+
+void EngineLink::start_afresh() {
+  const std::lock_guard lock(kept_lock_);
+  FileDescriptor netlink = std::move(kept_[netlink_name]);
+  kept_.clear();
+  kept_[netlink_name] = std::move(netlink);
+  channel_.send("afresh");
 }
 
 void EngineLink::attached(const DeviceRecord& record) {
@@ -80,6 +81,24 @@ bool EngineLink::attend() {
   if (!channel_.is_over() || keeper_ == 0) return true;
   keeper_ = 0;
   return false;
+}
+
+bool EngineLink::renew(const DeviceRecord& record, Log& log) {
+  KeeperState state;
+  state.directory = directory_;
+  state.in_background = in_background_;
+  state.record = record;
+  if (former_) state.restarts = former_->restarts;
+  if (former_) state.stalls = former_->stalls;
+  {
+    const std::lock_guard lock(kept_lock_);
+    for (const auto& [name, fd] : kept_) state.kept[name] = duplicate(fd.get());
+  }
+  NewKeeper fresh = start_keeper(std::move(state), log);
+  if (fresh.process == 0) return false;
+  keeper_ = fresh.process;
+  channel_ = Channel(std::move(fresh.channel));
+  return true;
 }
 
 void EngineLink::answer(const ChannelMessage& message) {

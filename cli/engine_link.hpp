@@ -18,6 +18,7 @@
 #include "cli/state.hpp"
 #include "client/engine/keepsakes.hpp"
 #include "client/runtime/file_descriptor.hpp"
+#include "client/runtime/log.hpp"
 #include "kernel/deadline.hpp"
 
 namespace nbdring {
@@ -28,6 +29,7 @@ struct FormerEngine {
   std::string cause;                    // "signal 9", "exit code 1", "it did not answer"
   Deadline::Clock::time_point ended{};  // the clock is the machine's: processes share it
   std::uint64_t restarts = 0;           // of the device's engines, this one included
+  std::uint64_t stalls = 0;             // these, and upgrades
   bool is_alive = false;                // an upgrade: it hands its connections over
 };
 
@@ -41,6 +43,7 @@ class EngineLink final : public Keepsakes {
     int keeper = 0;        // its process
     KeptDescriptors kept;  // with the netlink socket
     std::optional<FormerEngine> former;
+    std::string directory;       // where the command's relative paths begin
     bool in_background = false;  // the streams are the starter's until ready()
   };
 
@@ -59,6 +62,8 @@ class EngineLink final : public Keepsakes {
   const std::optional<FormerEngine>& former() const { return former_; }
   int keeper() const { return keeper_; }  // process; 0: it has died
 
+  /// The device is a new one: what a former one of the same keeper left is not meant for it.
+  void start_afresh();
   /// The driver holds the device, and this record says whose it is: from now on the keeper starts
   /// another engine when this one dies.
   void attached(const DeviceRecord& record);
@@ -74,10 +79,20 @@ class EngineLink final : public Keepsakes {
   /// For systemd, in its own words ("STOPPING=1"); nothing where it did not start us.
   void notify(const std::string& state);
 
+  /// A word of which no more is expected.
+  void send(const std::string& word) { channel_.send(word); }
+
+  const std::string& directory() const { return directory_; }
+  bool in_background() const { return in_background_; }
+
   /// Readable when the keeper has said something.
   int fd() const { return channel_.fd(); }
   /// Answers it. False, once: the keeper has died.
   bool attend();
+
+  /// When it has died: another one takes its place, with all that this link has kept. False: there
+  /// is none; the log says why.
+  bool renew(const DeviceRecord& record, Log& log);
 
   /// Sends, and waits for the keeper's word that answers it; meanwhile pings are answered. Nothing
   /// at the deadline, or when the keeper dies.
@@ -92,6 +107,7 @@ class EngineLink final : public Keepsakes {
 
   Channel channel_;
   int keeper_;
+  std::string directory_;
   std::mutex kept_lock_;
   KeptDescriptors kept_;
   std::optional<FormerEngine> former_;

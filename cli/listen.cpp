@@ -110,16 +110,20 @@ bool has_option(int socket, int option, int wanted) {
 
 }  // namespace
 
-UnixListener::UnixListener(const std::string& path) : socket_(unix_socket()), path_(path) {
-  const sockaddr_un address = unix_address(path);
+UnixListener::UnixListener(const std::string& path, Taken taken)
+    : socket_(unix_socket()), path_(path) {
+  const std::string place = taken == Taken::replace ? path + ".new" : path;
+  const sockaddr_un address = unix_address(place);
+  if (taken == Taken::replace) ::unlink(place.c_str());
   int result = bind_unix(socket_.get(), address);
   if (result != 0 && errno == EADDRINUSE) {
-    remove_stale(path);
+    remove_stale(place);
     result = bind_unix(socket_.get(), address);
   }
-  if (result != 0) fail_errno(FailureKind::failed, "cannot listen on " + path);
-  ::lstat(path.c_str(), &file_);
-  if (::listen(socket_.get(), backlog) != 0) {
+  if (result != 0) fail_errno(FailureKind::failed, "cannot listen on " + place);
+  ::lstat(place.c_str(), &file_);
+  const bool listens = ::listen(socket_.get(), backlog) == 0;
+  if (!listens || (place != path && ::rename(place.c_str(), path.c_str()) != 0)) {
     fail_errno(FailureKind::failed, "cannot listen on " + path);
   }
 }

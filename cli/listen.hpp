@@ -16,7 +16,12 @@ namespace nbdring {
 /// replaced. The destructor removes the file, unless somebody has put another one in its place.
 class UnixListener {
  public:
-  explicit UnixListener(const std::string& path);
+  /// What becomes of a socket file that is there already.
+  enum class Taken {
+    refuse_or_remove,  // Failure where somebody listens on it
+    replace,           // whoever has it is to lose it; nobody finds no socket meanwhile
+  };
+  explicit UnixListener(const std::string& path, Taken taken = Taken::refuse_or_remove);
   ~UnixListener();
   UnixListener(UnixListener&& other) noexcept = default;
   UnixListener& operator=(UnixListener&&) = delete;

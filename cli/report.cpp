@@ -86,7 +86,7 @@ std::string stalls_of(const DeviceStatus& status) {
       text += " (in flight " + stall_text(std::chrono::milliseconds(stall.in_flight_milliseconds)) +
               ")";
     }
-    text += "  " + moment_text(stall.when) + "  " + shown(stall.cause) + "\n";
+    text += "  " + moment_text(stall.when) + "\n         " + shown(stall.cause) + "\n";
   }
   if (status.lost_connections > 0) {
     text += "lost     connections " + std::to_string(status.lost_connections) + "  replaced " +

@@ -34,6 +34,11 @@ int TerminationSignals::take() noexcept {
   return bytes == sizeof information ? static_cast<int>(information.ssi_signo) : 0;
 }
 
+void TerminationSignals::leave() noexcept {
+  fd_.reset();
+  restore();
+}
+
 void TerminationSignals::restore() noexcept {
   const sigset_t set = termination_set();
   pthread_sigmask(SIG_UNBLOCK, &set, nullptr);

@@ -15,6 +15,8 @@ class TerminationSignals {
   int fd() const { return fd_.get(); }
   /// Takes one that has arrived; its number, or 0 when there is none.
   int take() noexcept;
+  /// In a forked process, which has the signals as everybody has them.
+  void leave() noexcept;
   /// From now on a signal ends the process: the user asks a second time.
   void restore() noexcept;
 

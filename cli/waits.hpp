@@ -12,6 +12,10 @@ inline constexpr std::chrono::milliseconds attach_wait{60'000};
 inline constexpr std::chrono::milliseconds passing_user_wait{2000};
 /// For the driver, to let go of a device.
 inline constexpr std::chrono::milliseconds disconnect_wait{10'000};
+/// The same, where it is forced and somebody waits for it.
+inline constexpr std::chrono::milliseconds forced_disconnect_wait{1500};
+/// For a lane, to answer something: one that does not hangs in its backend.
+inline constexpr std::chrono::milliseconds stuck_wait{500};
 /// For an engine, to open its backend anew behind a device that is used, and for the driver to
 /// take the new size.
 inline constexpr std::chrono::milliseconds swap_wait{15'000};
