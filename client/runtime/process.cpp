@@ -194,6 +194,7 @@ void Process::attend() {
   options.error = writer.get();
   options.listener = settings_.listener.get();
   options.is_attended = true;
+  options.carries_device = settings_.connection.is_open() || settings_.listener.is_open();
   Spawned child = spawn(options);
   writer.reset();
   // Nobody but the server holds it now: when the server ends, who waits in it is told.

@@ -107,6 +107,16 @@ void forget_signals() {
   for (int number = 1; number < NSIG; ++number) ::sigaction(number, &standard, nullptr);
 }
 
+// Linux changes it for the child alone, though it has our memory (fs/proc/base.c: vfork_done).
+void leave_shelter() {
+  const int score = ::open("/proc/self/oom_score_adj", O_RDWR | O_CLOEXEC);
+  char first = 0;
+  if (score >= 0 && ::pread(score, &first, 1, 0) == 1 && first == '-') {
+    [[maybe_unused]] const ssize_t written = ::write(score, "0", 1);
+  }
+  if (score >= 0) ::close(score);
+}
+
 // Above the numbers that are about to be given out, so that no one overwrites another.
 int out_of_the_way(const Prepared& prepared, int fd, int flags) {
   const int opened = fd >= 0 ? fd : ::open("/dev/null", flags | O_CLOEXEC);
@@ -143,6 +153,7 @@ void write_own_pid(Prepared& prepared) {
   forget_signals();
   // Fails without the right to it, and who has not got it has never set the mark.
   ::prctl(PR_SET_IO_FLUSHER, 0, 0, 0, 0);
+  if (!options.carries_device) leave_shelter();
   if (options.is_attended) {
     ::setsid();
     ::prctl(PR_SET_PDEATHSIG, SIGTERM, 0, 0, 0);

@@ -1,6 +1,7 @@
 #pragma once
 // Starts a child process. Nothing of ours goes along but what is named here: no descriptor, no
-// signal mask and no handler, no systemd variable, not the mark of an I/O flusher.
+// signal mask and no handler, no systemd variable, not the mark of an I/O flusher, not our shelter
+// from the killing when memory is short.
 //
 // How it works: vfork, not posix_spawn, which cannot ask for a signal at its parent's end; and not
 // fork, after which every lane would copy the page it next writes to, in the middle of a request.
@@ -31,6 +32,9 @@ struct SpawnOptions {
   /// can be signalled as one. It gets SIGTERM when the calling THREAD ends (that is what Linux
   /// watches), so the thread stays until the child has been reaped.
   bool is_attended = false;
+  /// A device needs it as it needs us (its server, its tunnel): where we are not to be killed when
+  /// memory is short, neither is it. Any other child is one of many then.
+  bool carries_device = false;
 };
 
 struct Spawned {

@@ -25,6 +25,26 @@ TEST(ControlLine, RequestsComeBackAsTheyWere) {
   EXPECT_TRUE(parsed.force);
 }
 
+TEST(ControlLine, ResizeAndUpgradeComeBackAsTheyWere) {
+  ControlRequest resize;
+  resize.command = ControlRequest::Command::resize;
+  EXPECT_EQ(to_line(resize), R"({"command":"resize","force":false})");
+  EXPECT_EQ(parse_control_request(to_line(resize)).size, std::nullopt);
+  resize.size = std::uint64_t{5} << 40;
+  resize.force = true;
+  const auto parsed = parse_control_request(to_line(resize));
+  EXPECT_EQ(parsed.command, ControlRequest::Command::resize);
+  EXPECT_EQ(parsed.size, resize.size);
+  EXPECT_TRUE(parsed.force);
+
+  ControlRequest upgrade;
+  upgrade.command = ControlRequest::Command::upgrade;
+  upgrade.program = "/usr/bin/a \"b\"";
+  const auto back = parse_control_request(to_line(upgrade));
+  EXPECT_EQ(back.command, ControlRequest::Command::upgrade);
+  EXPECT_EQ(back.program, upgrade.program);
+}
+
 TEST(ControlLine, RepliesComeBackAsTheyWere) {
   const ControlReply reply{3, "in use: \"x\"\n", R"({"a":[1,2]})"};
   const auto parsed = parse_control_reply(to_line(reply));
@@ -46,7 +66,9 @@ TEST(ControlLine, HowLongAnEndMayTakeComesBack) {
 TEST(ControlLine, WhatIsNoRequestIsRefused) {
   for (const char* line :
        {"", "{", "null", "[]", "7", "{}", R"({"command":1})", R"({"command":"format"})",
-        R"({"command":"detach"})", R"({"command":"detach","force":"yes"})"}) {
+        R"({"command":"detach"})", R"({"command":"detach","force":"yes"})",
+        R"({"command":"resize"})", R"({"command":"resize","force":true,"size":-1})",
+        R"({"command":"resize","force":true,"size":"7"})", R"({"command":"upgrade"})"}) {
     EXPECT_THROW(parse_control_request(line), Failure) << line;
   }
   EXPECT_THROW(parse_control_reply(R"({"exit":"0"})"), Failure);

@@ -86,6 +86,10 @@ INSTANTIATE_TEST_SUITE_P(
         Refused{"info x --tls-verify-peer maybe", "'maybe' is not 0 or 1"},
         Refused{"info x --tls-psk k", "'--tls-psk' is not understood"},
         Refused{"--log-format xml list", "'xml' is neither text nor json"},
+        Refused{"resize", "no DEVICE given"}, Refused{"resize 0 -5", "'-5' is not understood"},
+        Refused{"resize 0 5x", "5x"}, Refused{"resize 0 0", "'0' is nothing"},
+        Refused{"upgrade", "no DEVICE given"},
+        Refused{"upgrade 0 --all", "'0' and --all exclude each other"},
         Refused{"doctor now", "'now' is not understood"}));
 
 TEST(Options, AttachLeavesOpenWhatIsNotGiven) {
@@ -127,6 +131,25 @@ TEST(Options, DeviceIsAPathANameOrANumber) {
   EXPECT_EQ(parse_as<AttachCommand>("attach x /dev/nbd7").index, 7U);
   EXPECT_EQ(parse_as<AttachCommand>("attach x nbd7").index, 7U);
   EXPECT_EQ(parse_as<AttachCommand>("attach x 7").index, 7U);
+}
+
+TEST(Options, ResizeTakesASizeWithAUnitOrNone) {
+  const auto none = parse_as<ResizeCommand>("resize srv");
+  EXPECT_EQ(none.target, "srv");
+  EXPECT_EQ(none.size, std::nullopt);
+  EXPECT_FALSE(none.force);
+  const auto command = parse_as<ResizeCommand>("resize /dev/nbd0 2G --force");
+  EXPECT_EQ(command.size, std::uint64_t{2} << 30);
+  EXPECT_TRUE(command.force);
+}
+
+TEST(Options, UpgradeIsOfOneDeviceOrAll) {
+  const auto one = parse_as<UpgradeCommand>("upgrade srv --program /opt/nbdring");
+  EXPECT_EQ(one.target, "srv");
+  EXPECT_EQ(one.program, "/opt/nbdring");
+  const auto all = parse_as<UpgradeCommand>("upgrade --all");
+  EXPECT_TRUE(all.all);
+  EXPECT_EQ(all.program, "");
 }
 
 TEST(Options, ServeListensInSeveralPlaces) {
@@ -251,8 +274,8 @@ TEST_P(HelpText, ShowsTwoExamples) {
   EXPECT_GE(std::count(text.begin() + static_cast<std::ptrdiff_t>(examples), text.end(), '\n'), 3);
 }
 
-const auto commands = ::testing::Values("", "attach", "detach", "list", "status", "serve",
-                                        "gateway", "proxy", "token", "doctor");
+const auto commands = ::testing::Values("", "attach", "detach", "list", "status", "resize",
+                                        "upgrade", "serve", "gateway", "proxy", "token", "doctor");
 INSTANTIATE_TEST_SUITE_P(Commands, HelpText, commands);
 
 }  // namespace

@@ -243,6 +243,61 @@ TEST(Report, APeerIsShownAndTravelsAsJson) {
                                  "         I/O waits\n"));
 }
 
+DeviceStatus after_a_stall() {
+  DeviceStatus status = TwoLanes().status();
+  status.record.keeper = 4320;
+  status.last_stall = {"engine died: signal 9\033", 1'790'003'000, 84, 5300, 3};
+  status.engine_restarts = 2;
+  status.lost_connections = 5;
+  status.refilled = 4;
+  status.fenced = 7;
+  return status;
+}
+
+TEST(Report, AStallIsShownAndTravelsAsJson) {
+  EXPECT_EQ(status_table(TwoLanes().status()).find("stalls"), std::string::npos);
+  EXPECT_FALSE(nlohmann::json::parse(to_json(TwoLanes().status())).contains("last_stall"));
+  const DeviceStatus status = after_a_stall();
+  EXPECT_EQ(status_from_json(to_json(status)), status);
+  const std::string table = status_table(status);
+  EXPECT_THAT(table, testing::HasSubstr("  pid 4321  keeper 4320  up "));
+  EXPECT_THAT(table, testing::HasSubstr("stalls   3  the last 84.0 ms (in flight 5.30 s)  " +
+                                        moment_text(1'790'003'000) + "\n" +
+                                        "         engine died: signal 9?\n"));
+  EXPECT_THAT(table,
+              testing::HasSubstr("lost     connections 5  replaced 4  changes that waited 7\n"));
+  EXPECT_LE(widest_line(table), 80U);
+}
+
+TEST(Report, PrometheusCountsStallsAndConnections) {
+  const std::string text = status_prometheus(after_a_stall());
+  for (const char* line : {
+           "nbdring_stalls_total{device=\"nbd0\"} 3\n",
+           "nbdring_last_stall_seconds{device=\"nbd0\"} 0.084\n",
+           "nbdring_last_stall_in_flight_seconds{device=\"nbd0\"} 5.300\n",
+           "nbdring_engine_restarts_total{device=\"nbd0\"} 2\n",
+           "nbdring_lost_connections_total{device=\"nbd0\"} 5\n",
+           "nbdring_refilled_connections_total{device=\"nbd0\"} 4\n",
+           "nbdring_fenced_changes_total{device=\"nbd0\"} 7\n",
+       }) {
+    EXPECT_THAT(text, testing::HasSubstr(line));
+  }
+}
+
+TEST(Report, ALostLaneMakesTheDeviceDegraded) {
+  TwoLanes lanes;
+  lanes.second.state = LaneState::lost;
+  EXPECT_EQ(lanes.status().state, "degraded");
+  lanes.first.state = LaneState::lost;
+  EXPECT_EQ(lanes.status().state, "degraded");
+}
+
+TEST(Report, ListTellsWhoseEngineIsBeingReplaced) {
+  KnownDevice device{some_record(), true};
+  device.record.recovering = true;
+  EXPECT_EQ(nlohmann::json::parse(list_json({device}))[0]["state"], "recovering");
+}
+
 TEST(Report, ListJsonTellsTheState) {
   const auto json = nlohmann::json::parse(list_json({{some_record(), false}}));
   EXPECT_EQ(json[0]["device"], "/dev/nbd0");

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 #include <fstream>
 
@@ -23,7 +24,11 @@ DeviceRecord some_record(std::uint32_t index = 3) {
   record.block_size = 512;
   record.read_only = true;
   record.connections = 4;
+  record.timeout = 30;
+  record.fresh = true;
   record.pid = 1234;
+  record.keeper = 1233;
+  record.recovering = true;
   record.started = 1'790'000'000;
   return record;
 }
@@ -104,6 +109,48 @@ TEST_F(RunFolderTest, ForgetsADeadEngineWhoseDeviceIsSomebodyElsesNow) {
   driver_holds(3, "another identity");
   RecordFile(folder_, some_record()).keep();
   EXPECT_TRUE(folder_.devices(sysfs_).empty());
+}
+
+// The keeper's descriptor is a duplicate: it lives while no engine does.
+TEST_F(RunFolderTest, AKeeperAloneLooksAfterTheDevice) {
+  FileDescriptor keeper;
+  {
+    RecordFile file(folder_, some_record());
+    keeper.reset(::dup(file.lock()));
+    file.hand_over();
+  }
+  ASSERT_EQ(folder_.devices(sysfs_).size(), 1U);
+  EXPECT_TRUE(folder_.devices(sysfs_)[0].engine_lives);
+  EXPECT_THROW(RecordFile(folder_, some_record()), Failure);
+
+  DeviceRecord changed = some_record();
+  changed.recovering = false;
+  changed.pid = 99;
+  { RecordFile next(folder_, changed, std::move(keeper)); }
+  EXPECT_TRUE(files_in(folder_.path()).empty());
+}
+
+TEST_F(RunFolderTest, AnEngineThatEndsUnlocksItsKeepersDuplicateToo) {
+  driver_holds(3, some_record().id);
+  FileDescriptor keeper;
+  {
+    RecordFile file(folder_, some_record());
+    keeper.reset(::dup(file.lock()));
+    file.keep();
+  }
+  ASSERT_EQ(folder_.devices(sysfs_).size(), 1U);
+  EXPECT_FALSE(folder_.devices(sysfs_)[0].engine_lives);
+}
+
+TEST_F(RunFolderTest, ARecordChangesUnderItsLock) {
+  RecordFile file(folder_, some_record());
+  DeviceRecord larger = some_record();
+  larger.size *= 2;
+  file.update(larger);
+  const auto known = folder_.devices(sysfs_);
+  ASSERT_EQ(known.size(), 1U);
+  EXPECT_EQ(known[0].record, larger);
+  EXPECT_TRUE(known[0].engine_lives);
 }
 
 TEST_F(RunFolderTest, NeverForgetsALivingEngine) {

@@ -1,5 +1,6 @@
 #include "client/runtime/process.hpp"
 
+#include <fcntl.h>
 #include <gtest/gtest.h>
 #include <poll.h>
 #include <signal.h>
@@ -193,6 +194,22 @@ TEST(Process, PassesAListenerOnAsSystemdDoes) {
   const Process process(std::move(settings));
   EXPECT_EQ(text_from(near), "1 0 nbd\n");
   EXPECT_TRUE(process.last_words().starts_with("socket:[")) << process.last_words();
+}
+
+// Memory's shortage must not end the server of a device, and may end a hook.
+TEST(Process, OnlyWhatCarriesADeviceIsSheltered) {
+  const auto set_score = [](const char* score) {
+    const FileDescriptor file(::open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC));
+    return ::write(file.get(), score, std::strlen(score)) > 0;
+  };
+  if (!set_score("-17")) GTEST_SKIP() << "needs CAP_SYS_RESOURCE";
+  const Process hook(shell("cat /proc/self/oom_score_adj >&2; exit 1"));
+  const std::string carries = output_of(shell("cat /proc/self/oom_score_adj"));
+  const bool ended = ends(hook);
+  set_score("0");
+  ASSERT_TRUE(ended);
+  EXPECT_EQ(carries, "-17\n");
+  EXPECT_EQ(hook.last_words(), "0 (exit status 1)");
 }
 
 TEST(Process, LeavesNoZombie) {
