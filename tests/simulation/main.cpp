@@ -1,9 +1,9 @@
-// simulation [--world engine|remote] [--seeds N] [--seed S] [--verbose]
+// simulation [--world engine|remote|driver] [--seeds N] [--seed S] [--verbose]
 //
-// Runs seeds 1 to N, or the one seed S, of both worlds (the engine's lanes over a faulty backend;
-// a remote device whose server crashes) or of one, and stops at the first broken promise with the
-// seed that shows it. --verbose tells every event; the same seed gives the same events in every
-// run.
+// Runs seeds 1 to N, or the one seed S, of every world (the engine's lanes over a faulty backend; a
+// remote device whose server crashes; an attached device whose connections are lost, paused and
+// handed on) or of one, and stops at the first broken promise with the seed that shows it.
+// --verbose tells every event; the same seed gives the same events in every run.
 
 #include <signal.h>
 #include <unistd.h>
@@ -13,9 +13,9 @@
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
-#include <cstring>
 #include <string>
 
+#include "tests/simulation/driver_world.hpp"
 #include "tests/simulation/remote_world.hpp"
 #include "tests/simulation/world.hpp"
 
@@ -26,8 +26,7 @@ struct SimulationOptions {
   std::uint64_t first = 1;
   std::uint64_t last = 10'000;
   bool verbose = false;
-  bool engine = true;
-  bool remote = true;
+  std::string world;  // empty: all
 };
 
 // For the signal handler: an ENSURE that does not hold aborts, and its seed must be known too.
@@ -47,6 +46,10 @@ void tell_seed(int) {
       ::write(2, line.data(), static_cast<std::size_t>(length));
 }
 
+bool is_world(const std::string& name) {
+  return name == "engine" || name == "remote" || name == "driver";
+}
+
 SimulationOptions parse(int count, char** arguments) {
   SimulationOptions options;
   for (int i = 1; i < count; ++i) {
@@ -58,15 +61,11 @@ SimulationOptions parse(int count, char** arguments) {
       options.last = std::strtoull(arguments[++i], nullptr, 10);
     } else if (argument == "--seed" && has_value) {
       options.first = options.last = std::strtoull(arguments[++i], nullptr, 10);
-    } else if (argument == "--world" && has_value && std::strcmp(arguments[i + 1], "engine") == 0) {
-      options.remote = false;
-      ++i;
-    } else if (argument == "--world" && has_value && std::strcmp(arguments[i + 1], "remote") == 0) {
-      options.engine = false;
-      ++i;
+    } else if (argument == "--world" && has_value && is_world(arguments[i + 1])) {
+      options.world = arguments[++i];
     } else {
       std::fprintf(stderr,
-                   "usage: simulation [--world engine|remote] [--seeds N] [--seed S] "
+                   "usage: simulation [--world engine|remote|driver] [--seeds N] [--seed S] "
                    "[--verbose]\n");
       std::exit(2);
     }
@@ -76,6 +75,7 @@ SimulationOptions parse(int count, char** arguments) {
 
 template <typename AnyWorld>
 void simulate(const SimulationOptions& options, const char* name) {
+  if (!options.world.empty() && options.world != name) return;
   const auto begin = std::chrono::system_clock::now();
   current_world = name;
   std::uint64_t turns = 0, requests = 0;
@@ -106,8 +106,9 @@ void simulate(const SimulationOptions& options, const char* name) {
 }
 
 int simulate(const SimulationOptions& options) {
-  if (options.engine) simulate<World>(options, "engine");
-  if (options.remote) simulate<RemoteWorld>(options, "remote");
+  simulate<World>(options, "engine");
+  simulate<RemoteWorld>(options, "remote");
+  simulate<DriverWorld>(options, "driver");
   return 0;
 }
 

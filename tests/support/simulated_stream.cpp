@@ -33,6 +33,8 @@ void ReadinessFlag::set(bool ready) {
 
 Operation ReadinessFlag::wait(Loop& loop) { return loop.readable(event_.get()); }
 
+void ReadinessFlag::stop_waiting(Loop& loop) noexcept { loop.cancel(event_.get()); }
+
 SimulatedStream::SimulatedStream(Loop& loop, Random& random, const SimulatedStreamOptions& options)
     : loop_(&loop), random_(random), options_(options) {
   update();
@@ -40,8 +42,10 @@ SimulatedStream::SimulatedStream(Loop& loop, Random& random, const SimulatedStre
 
 void SimulatedStream::update() {
   const bool is_over = closed_ && transit_.empty();
-  readable_.set(!arrived_.empty() || is_over || reset_ || shut_down_);
-  writable_.set(sent_.size() < options_.window_bytes || reset_ || shut_down_);
+  const bool has_something = !arrived_.empty() || is_over;
+  readable_.set((has_something && !kept_from_reading_) || reset_ || shut_down_);
+  const bool fails = reset_ || shut_down_ || takes_no_reply_;
+  writable_.set(sent_.size() < options_.window_bytes || fails);
 }
 
 ssize_t SimulatedStream::interruption() {
@@ -60,11 +64,13 @@ ssize_t SimulatedStream::receive(std::span<iovec> buffers) noexcept {
   ENSURE(total(buffers) > 0);
   if (reset_) return -ECONNRESET;
   if (const ssize_t again = interruption(); again != 0) return again;
+  if (kept_from_reading_ && !shut_down_) return -EAGAIN;
   if (arrived_.empty()) {
     const bool is_over = shut_down_ || (closed_ && transit_.empty());
     return is_over ? 0 : -EAGAIN;
   }
-  std::size_t left = piece(std::min(total(buffers), arrived_.size()));
+  const std::size_t fits = std::min(total(buffers), arrived_.size());
+  std::size_t left = options_.receives_all ? fits : piece(fits);
   const auto received = static_cast<ssize_t>(left);
   for (const iovec& buffer : buffers) {
     const auto count = static_cast<std::ptrdiff_t>(std::min(left, buffer.iov_len));
@@ -78,7 +84,7 @@ ssize_t SimulatedStream::receive(std::span<iovec> buffers) noexcept {
 
 ssize_t SimulatedStream::send(std::span<iovec> buffers) noexcept {
   ENSURE(total(buffers) > 0);
-  if (reset_ || shut_down_) return -EPIPE;
+  if (reset_ || shut_down_ || takes_no_reply_) return -EPIPE;
   if (const ssize_t again = interruption(); again != 0) return again;
   if (sent_.size() >= options_.window_bytes) return -EAGAIN;
   std::size_t left = piece(std::min(total(buffers), options_.window_bytes - sent_.size()));
@@ -96,6 +102,11 @@ ssize_t SimulatedStream::send(std::span<iovec> buffers) noexcept {
 void SimulatedStream::shut_down() noexcept {
   shut_down_ = true;
   update();
+}
+
+void SimulatedStream::stop_waiting() noexcept {
+  readable_.stop_waiting(*loop_);
+  writable_.stop_waiting(*loop_);
 }
 
 void SimulatedStream::client_sends(std::span<const std::byte> bytes) {
@@ -122,6 +133,19 @@ std::vector<std::byte> SimulatedStream::client_takes(std::size_t bytes) {
 
 void SimulatedStream::client_closes() {
   closed_ = true;
+  update();
+}
+
+void SimulatedStream::client_shuts_down() {
+  closed_ = true;
+  takes_no_reply_ = true;
+  transit_.clear();
+  sent_.clear();
+  update();
+}
+
+void SimulatedStream::keep_from_reading(bool kept) {
+  kept_from_reading_ = kept;
   update();
 }
 

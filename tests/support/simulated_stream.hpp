@@ -26,6 +26,8 @@ class ReadinessFlag {
   ReadinessFlag();
   void set(bool ready);
   Operation wait(Loop& loop);
+  /// Who waits on this loop, waits no longer.
+  void stop_waiting(Loop& loop) noexcept;
 
  private:
   FileDescriptor event_;
@@ -36,6 +38,7 @@ struct SimulatedStreamOptions {
   std::size_t window_bytes = 64 * 1024;  // what send() takes before the client reads
   std::size_t piece_bytes = 0;           // longest receive or send; 0: any
   unsigned again_percent = 0;            // how often a call says EAGAIN or EINTR for no reason
+  bool receives_all = false;             // receive() takes all that fits, as a Unix socket's does
 };
 
 class SimulatedStream final : public Stream {
@@ -48,6 +51,8 @@ class SimulatedStream final : public Stream {
   Operation writable() override { return writable_.wait(*loop_); }
   void shut_down() noexcept override;
   void move_to(Loop& loop) noexcept override { loop_ = &loop; }
+  void stop_waiting() noexcept override;
+  bool peer_has_ended() const noexcept override { return closed_ || reset_; }
 
   // The client's end.
   void client_sends(std::span<const std::byte> bytes);
@@ -59,6 +64,10 @@ class SimulatedStream final : public Stream {
   std::size_t unread() const { return sent_.size(); }
   /// The client's last byte is in transit or has arrived; it still reads.
   void client_closes();
+  /// It shuts both ways down: what has arrived can be received, and no reply is taken any more.
+  void client_shuts_down();
+  /// The lane does not come to read what has arrived, not even the end.
+  void keep_from_reading(bool kept);
   /// Everything is gone, both ways.
   void client_resets();
 
@@ -75,6 +84,8 @@ class SimulatedStream final : public Stream {
   std::deque<std::byte> sent_;  // lane to client
   bool closed_ = false;         // by the client
   bool reset_ = false;
+  bool takes_no_reply_ = false;
+  bool kept_from_reading_ = false;
   bool shut_down_ = false;  // by the lane
   ReadinessFlag readable_;
   ReadinessFlag writable_;
