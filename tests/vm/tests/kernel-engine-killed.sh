@@ -10,21 +10,6 @@ source "$(dirname "$0")/kernel-functions.sh"
 
 cd "$SCRATCH"
 
-# Asks the controller for a family that is there, as every program does that uses generic netlink.
-generic_netlink_answers() {
-  timeout 5 python3 - <<'END'
-import socket, struct
-attribute = struct.pack("=HH", 4 + 4, 2) + b"nbd\0"
-body = struct.pack("=BBH", 3, 1, 0) + attribute
-request = struct.pack("=IHHII", 16 + len(body), 16, 1, 1, 0) + body
-netlink = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 16)
-netlink.settimeout(4)
-netlink.send(request)
-answer = netlink.recv(65536)
-assert struct.unpack_from("=H", answer, 4)[0] == 16, "an error instead of a family"
-END
-}
-
 engine_of() { "$NBDRING" list --json | python3 -c 'import json, sys; print(json.load(sys.stdin)[0]["pid"])'; }
 
 # With reads that wait for the dead engine.

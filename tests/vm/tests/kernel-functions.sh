@@ -47,12 +47,30 @@ detach() {
 queue() { sed 's/.*\[\(.*\)\].*/\1/' "/sys/block/${device#/dev/}/queue/$1"; }
 sectors() { cat "/sys/block/${device#/dev/}/size"; }
 
+# Asks the controller for a family that is there, as every program does that uses generic netlink.
+generic_netlink_answers() {
+  timeout 5 python3 - <<'END'
+import socket, struct
+name = b"nlctrl\0"
+attribute = struct.pack("=HH", 4 + len(name), 2) + name.ljust(8, b"\0")
+body = struct.pack("=BBH", 3, 1, 0) + attribute
+request = struct.pack("=IHHII", 16 + len(body), 16, 1, 1, 0) + body
+netlink = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 16)
+netlink.settimeout(4)
+netlink.send(request)
+answer = netlink.recv(65536)
+assert struct.unpack_from("=H", answer, 4)[0] == 16, "an error instead of a family"
+END
+}
+
 # What a device leaves behind when it should leave nothing.
 leftovers() {
   local left
   left=$(ls -d /sys/block/nbd* 2>/dev/null || true)
   left+=$(find /run/nbdring -mindepth 1 -name 'nbd*' ! -name '*.log' 2>/dev/null || true)
-  left+=$(pgrep -a -x nbdring || true)
+  # A keeper ends a moment after its engine.
+  until_true 5 bash -c '! pgrep -x nbdring-keeper >/dev/null' || true
+  left+=$(pgrep -a -x 'nbdring|nbdring-keeper' || true)
   left+=$(grep nbdring /proc/net/unix || true)
   echo "$left"
 }
