@@ -19,7 +19,7 @@ stall() {
   "$NBDRING" status "$device" --json | python3 -c '
 import json, sys
 stall = json.load(sys.stdin)["last_stall"]
-print(stall["milliseconds"], stall["in_flight_milliseconds"], stall["count"])'
+print(stall["ms"], "ms, in flight", stall["in_flight_ms"], "ms, number", stall["count"])'
 }
 has_another_engine() { [[ $(record pid) != "$1" ]] && "$NBDRING" status "$device" >/dev/null 2>&1; }
 

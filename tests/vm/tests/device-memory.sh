@@ -41,6 +41,11 @@ locked=$(awk '/^VmLck/ { print $2 }' "/proc/$engine/status")
 ((locked > 0)) || fail "nothing is locked in memory"
 echo "ok: $locked KiB of address space locked as touched"
 
+keeper=$(pgrep -x nbdring-keeper)
+anonymous=$(awk '/^RssAnon/ { print $2 }' "/proc/$keeper/status")
+((anonymous < 2048)) || fail "the keeper has $anonymous KiB of its own"
+echo "ok: the keeper has $anonymous KiB of its own"
+
 detach "$device"
 
 # The default on a machine with four processors or more.

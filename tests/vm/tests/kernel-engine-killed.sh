@@ -1,5 +1,5 @@
 #!/bin/bash
-# An engine that dies takes nothing with it: its device can be detached in seconds, generic netlink answers
+# An engine that dies with its keeper takes nothing with it: its device can be detached in seconds, generic netlink answers
 # meanwhile, and the next attach works.
 # vm-timeout: 600
 # vm-allow: I/O error
@@ -10,7 +10,7 @@ source "$(dirname "$0")/kernel-functions.sh"
 
 cd "$SCRATCH"
 
-engine_of() { "$NBDRING" list --json | python3 -c 'import json, sys; print(json.load(sys.stdin)[0]["pid"])'; }
+record() { python3 -c 'import json,sys; print(json.load(open(sys.argv[1]))[sys.argv[2]])' "/run/nbdring/nbd$number.json" "$1"; }
 
 # With reads that wait for the dead engine.
 kill_engine_under_load() {
@@ -19,8 +19,10 @@ kill_engine_under_load() {
   dd if="$device" of=/dev/null bs=4k iflag=direct status=none 2>/dev/null &
   reader=$!
   sleep 0.3
-  kill -9 "$(engine_of)"
-  until_true 10 bash -c "! pgrep -x nbdring >/dev/null"
+  # A stopped keeper starts no other engine.
+  kill -STOP "$(record keeper)"
+  kill -9 "$(record pid)" "$(record keeper)"
+  until_true 10 bash -c "! pgrep -x 'nbdring|nbdring-keeper' >/dev/null"
   dd if="$device" of=/dev/null bs=4k count=1 skip=100 iflag=direct status=none 2>/dev/null &
   waiter=$!
   sleep 0.5
