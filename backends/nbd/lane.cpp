@@ -40,7 +40,9 @@ void NbdLane::start() {
 }
 
 Task<Status> NbdLane::close() {
-  if (!has_started_) co_return Status::ok();
+  // What one that was given up has left behind is this one's to flush.
+  const bool has_inherited = !is_given_up_ && remote_.has_orphans();
+  if (!has_started_ && !has_inherited) co_return Status::ok();
   Status status;
   if (hand_over_) {
     status = co_await hand_over_->close();
@@ -49,7 +51,7 @@ Task<Status> NbdLane::close() {
     if (has_changed_) {
       co_await flush_in_background();
     }
-  } else if (has_changed_ && !(is_open_ && journal_->empty())) {
+  } else if (has_inherited || (has_changed_ && !(is_open_ && journal_->empty()))) {
     status = co_await flush();
   }
   is_leaving_ = true;

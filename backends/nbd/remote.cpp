@@ -51,6 +51,12 @@ void Remote::recycle_journals() {
   }
 }
 
+bool Remote::has_orphans() {
+  const std::lock_guard guard(lock_);
+  recycle_journals();
+  return !orphans_.empty();
+}
+
 std::optional<std::uint64_t> Remote::epoch() const {
   const std::lock_guard guard(lock_);
   if (phase_ != Phase::serving || abandoned_) return std::nullopt;

@@ -123,6 +123,9 @@ class Remote {
   /// keeper.
   void leave(Member& member, Journal* journal);
 
+  /// Somebody has left entries behind that no flush has covered yet.
+  bool has_orphans();
+
   /// The epoch in which to connect now; none: wait to be woken.
   std::optional<std::uint64_t> epoch() const;
   /// Every connection of that epoch has ended: what is sent from now on goes behind the fence.

@@ -70,10 +70,23 @@ Task<void> RemoteWorld::play(Loop& loop) {
   const std::size_t lanes = random_.between(1, 4);
   for (std::size_t i = 0; i < lanes; ++i) users.spawn(use_lane(loop, i));
   co_await users.join();
+  co_await leave_last(loop);
   keeper_->stop();
   co_await keeping.join();
   is_over_ = true;
   co_await world.join();
+}
+
+// What lanes that were given up have left behind is made durable by whoever closes after them; of a
+// shared connection, by whoever flushes.
+Task<void> RemoteWorld::leave_last(Loop& loop) {
+  NbdLane lane(loop, *source_, *remote_, options_);
+  if (remote_->carrier() != nullptr) {
+    const Status flushed = co_await lane.flush();
+    expect_ok(flushed, "the last flush");
+  }
+  const Status closed = co_await lane.close();
+  expect_ok(closed, "the last close");
 }
 
 Task<void> RemoteWorld::turn_by_turn(Loop& loop) {

@@ -47,6 +47,7 @@ class RemoteWorld {
   };
 
   Task<void> play(Loop& loop);
+  Task<void> leave_last(Loop& loop);
   Task<void> turn_by_turn(Loop& loop);
   /// A lane, from its opening to its end.
   struct Life {
