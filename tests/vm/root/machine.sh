@@ -49,15 +49,15 @@ hear() {
 
 wait_for_boot() {
   local start=$SECONDS
-  hear "${1:-150}" && [[ $line == ready ]] || fail "the machine did not boot in ${1:-150} s"
+  hear "${1:-300}" && [[ $line == ready ]] || fail "the machine did not boot in ${1:-300} s"
   say "booted after $((SECONDS - start)) s"
 }
 
-# Runs a bash script in the machine; prints what it printed, returns its exit status. GUEST_SECONDS: its time, 60.
+# Runs a bash script in the machine; prints what it printed, returns its exit status. GUEST_SECONDS: its time, 120.
 guest() {
   base64 -w 0 <<<"$1" >&"$to_agent"
   echo >&"$to_agent"
-  hear "${GUEST_SECONDS:-60}" || fail "the machine did not answer in ${GUEST_SECONDS:-60} s: $1"
+  hear "${GUEST_SECONDS:-120}" || fail "the machine did not answer in ${GUEST_SECONDS:-120} s: $1"
   base64 -d <<<"${line#* }"
   return "${line%% *}"
 }
@@ -66,9 +66,9 @@ guest() {
 guest_last() { base64 -w 0 <<<"$1" >&"$to_agent"; echo >&"$to_agent"; }
 
 wait_for_power_off() {
-  local deadline=$((SECONDS + 90))
+  local deadline=$((SECONDS + 150))
   while kill -0 "$qemu_pid" 2>/dev/null; do
-    ((SECONDS < deadline)) || fail "the machine did not power off in 90 s"
+    ((SECONDS < deadline)) || fail "the machine did not power off in 150 s"
     sleep 0.2
   done
   wait "$qemu_pid" || true

@@ -59,7 +59,7 @@ END
     chmod +x /usr/local/sbin/writer
     systemd-run --quiet --unit=writer --remain-after-exit /usr/local/sbin/writer'
   "$@"
-  GUEST_SECONDS=90 guest '
+  GUEST_SECONDS=180 guest '
     touch /srv/stop
     until systemctl show -p SubState writer | grep -qE "exited|failed"; do sleep 0.1; done
     systemctl show -p Result writer | grep -q success || { systemctl status writer; exit 1; }
@@ -107,9 +107,9 @@ step_rebooted_without_server() {
   local boots
   boots=$(boots_seen)
   guest_last 'systemctl reboot'
-  wait_until 90 "the machine did not reboot" eval "((\$(boots_seen) > $boots))"
+  wait_until 150 "the machine did not reboot" eval "((\$(boots_seen) > $boots))"
   kill_servers
-  wait_until 90 "the initramfs does not say that the server is away" grep -aq 'trying on' "$job_folder/console.log"
+  wait_until 150 "the initramfs does not say that the server is away" grep -aq 'trying on' "$job_folder/console.log"
   start_servers
   wait_for_boot
   expect 0 "$(guest 'dmesg | grep -cE "recovery complete|orphan cleanup|recovering journal"')" "the journal's recoveries"
