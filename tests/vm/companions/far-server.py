@@ -29,7 +29,7 @@ class Server:
         path = os.environ['NBDRING_VM_SERVER']
         if os.path.exists(path):
             os.unlink(path)
-        self.process = subprocess.Popen(['nbdkit', '-f', '-U', path, '--tls=require', f'--tls-psk={KEYS}',
+        self.process = subprocess.Popen(['nbdkit', '-f', '--exit-with-parent', '-U', path, '--tls=require', f'--tls-psk={KEYS}',
                                          'file', IMAGE])
         while not os.path.exists(path):
             time.sleep(0.05)

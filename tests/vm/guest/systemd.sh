@@ -7,6 +7,7 @@
 
 become_systemd() {
   local status=0
+  log_marker "start of script"
   start_output
   forget_host
   cp -a --no-preserve=ownership "$job_folder/package/." /
@@ -36,6 +37,9 @@ forget_host() {
   for unit in getty.target timers.target systemd-ask-password-wall.path; do
     ln -s /dev/null "/etc/systemd/system/$unit"
   done
+  # Drivers that nobody here needs, by the seconds that an emulated processor takes for them.
+  printf 'blacklist %s\n' kvm_amd kvm_intel kvm ahci libata i2c_i801 lpc_ich iTCO_wdt psmouse pcspkr aesni_intel \
+    cryptd button evdev serio_raw rfkill cfg80211 bluetooth sr_mod cdrom sg >/etc/modprobe.d/vm.conf
   # Debian empties /tmp at boot: with it what the host has there, the job first of all.
   mkdir -p /etc/tmpfiles.d
   ln -sf /dev/null /etc/tmpfiles.d/tmp.conf
@@ -62,6 +66,8 @@ WantedBy=multi-user.target
 UNIT
   mkdir -p /etc/systemd/system/multi-user.target.wants /etc/systemd/journald.conf.d
   ln -s ../nbdring-vm.service /etc/systemd/system/multi-user.target.wants/
+  # As Debian has it.
+  ln -s /lib/systemd/system/remote-fs.target /etc/systemd/system/multi-user.target.wants/
   # All that the journal gets goes to the host as well, until the machine's very end: $NBDRING_VM_JOURNALS/N.
   printf '%s\n' '[Journal]' Storage=volatile ForwardToConsole=yes TTYPath=/dev/hvc0 MaxLevelConsole=debug \
     RateLimitIntervalSec=0 >/etc/systemd/journald.conf.d/vm.conf

@@ -46,7 +46,14 @@ make_images() {
   truncate -s 256M /scratch/local.image
   mke2fs -q -F -t ext4 /scratch/local.image
   truncate -s 32M /scratch/parts.image
-  printf '%s\n' 'label: gpt' 'size=8M' 'size=8M' | sfdisk -q /scratch/parts.image
+  # Two entries of an MBR: flag, CHS, type, CHS, first sector, sectors.
+  python3 -c '
+import struct
+entry = lambda first: struct.pack("<B3sB3sII", 0, bytes(3), 0x83, bytes(3), first, 16384)
+with open("/scratch/parts.image", "r+b") as disk:
+    disk.seek(446)
+    disk.write(entry(2048) + entry(2048 + 16384) + bytes(32) + bytes([0x55, 0xaa]))
+'
 }
 
 # Writes and syncs for as long as the file system is mounted; stopped by systemd before it is unmounted.
