@@ -77,7 +77,7 @@ UNIT
 # As guest/init's open_to_companion, by systemd's own daemon.
 write_network() {
   modprobe virtio_net
-  printf '%s\n' '[Match]' Name=eth0 '[Network]' Address=10.0.2.15/24 LinkLocalAddressing=no \
+  printf '%s\n' '[Match]' 'Name=e*' '[Network]' Address=10.0.2.15/24 LinkLocalAddressing=no \
     IPv6AcceptRA=no >/etc/systemd/network/eth0.network
   mkdir -p /etc/systemd/system/network-online.target.wants
   ln -s /lib/systemd/system/systemd-networkd.service /etc/systemd/system/multi-user.target.wants/

@@ -14,7 +14,7 @@ free_port() {
 # One of QEMU's arguments per line.
 companion_arguments() {
   [[ -n $companion ]] || return 0
-  local server="guestfwd=tcp:10.0.2.100:10809-cmd:socat - UNIX-CONNECT:$job_folder/server.socket"
+  local server="guestfwd=tcp:10.0.2.100:10809-cmd:socat -lf /dev/null - UNIX-CONNECT:$job_folder/server.socket"
   companion_port=$(free_port)
   echo "$companion_port" >"$job_folder/companion.port"
   printf '%s\n' \

@@ -29,6 +29,24 @@ print(next(d["device"] for d in json.load(sys.stdin) if d["name"] == "local"))')
   within 10 test ! -e /dev/disk/by-nbd/parts
 }
 
+# What can be asked for: `journalctl DEVICE=/dev/nbd0`.
+check_journal_fields() {
+  local entry
+  entry=$(journalctl -o json --output-fields=MESSAGE,DEVICE,BACKEND,PRIORITY,_SYSTEMD_UNIT \
+    BACKEND=file:/scratch/local.image | grep '"attached')
+  expect grep -q '"DEVICE":"/dev/nbd' <<<"$entry"
+  expect grep -q '"PRIORITY":"6"' <<<"$entry"
+  expect grep -q '"_SYSTEMD_UNIT":"nbdring@local.service"' <<<"$entry"
+}
+
+# Started by its first peer, and attaching is not needed to show the page.
+check_gateway() {
+  expect systemctl start nbdring-gateway.socket
+  expect python3 -c 'import urllib.request as r; r.urlopen("http://127.0.0.1:8080/", timeout=60)'
+  is "the gateway" "$(systemctl is-active nbdring-gateway.service)" active
+  expect systemctl stop nbdring-gateway.socket nbdring-gateway.service
+}
+
 # For a server that is absent.
 is_waiting() {
   [[ $(systemctl is-active nbdring@far.service) == activating ]] &&
@@ -44,6 +62,8 @@ first_boot() {
   within 60 systemctl is-system-running
   check_units
   check_links
+  check_journal_fields
+  check_gateway
   start_load far
   expect systemctl restart nbdring@far.service
   is "after the restart" "$(systemctl is-active nbdring@far.service)" active

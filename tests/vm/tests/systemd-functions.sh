@@ -36,6 +36,7 @@ local  /scratch/local.image       connections=2
 far    nbds://alice@10.0.2.100/   tls-psk-file=/etc/nbdring/far.psk,connections=2,nofail
 parts  /scratch/parts.image       noauto
 TAB
+  printf '%s\n' '[gateway]' 'insecure = true' '[gateway.configurations.cd]' >/etc/nbdring/nbdring.toml
   cat >/etc/fstab <<'FSTAB'
 /dev/disk/by-nbd/local /mnt/local ext4 x-systemd.requires=nbdring@local.service 0 2
 /dev/disk/by-nbd/far /mnt/far ext4 _netdev,nofail,x-systemd.requires=nbdring@far.service,x-systemd.device-timeout=0 0 0
