@@ -9,29 +9,56 @@ trap 'stop_servers; show_leftovers_on_failure' EXIT
 cd "$SCRATCH"
 
 truncate -s 1M image
-# The first write to the marked block waits for as long as `hold` says.
-write_block() {
-  cat >server-write <<'END'
-#!/bin/sh
-# COUNT OFFSET
-data=$(mktemp /scratch/data.XXXXXX)
-cat >"$data"
-if [ "$2" = 65536 ] && mv /scratch/hold /scratch/held 2>/dev/null; then
-  sleep "$(cat /scratch/held)"
-  echo "late: $(head -c 3 "$data")" >>/scratch/server.log
-fi
-dd if="$data" of=/scratch/image bs=4096 seek=$(($2 / 4096)) conv=notrunc status=none
-rm "$data"
-END
-  chmod +x server-write
-}
-write_block
+# The first write to the marked block waits for as many seconds as the file `hold` says.
+cat >server.py <<'END'
+import os, time
+import nbdkit
 
-# shellcheck disable=SC2016
-start_server nbdkit -f -U "$SCRATCH/server.sock" --threads 16 eval thread_model='echo parallel' \
-  get_size='echo 1048576' can_write='exit 0' can_flush='exit 0' flush='exit 0' can_multi_conn='exit 0' \
-  pread='dd if=/scratch/image bs=512 skip=$(($4 / 512)) count=$(($3 / 512)) status=none' \
-  pwrite='/scratch/server-write "$3" "$4"'
+API_VERSION = 2
+image = os.open("/scratch/image", os.O_RDWR)
+
+
+def thread_model():
+    return nbdkit.THREAD_MODEL_PARALLEL
+
+
+def open(readonly):
+    return 0
+
+
+def get_size(h):
+    return 1 << 20
+
+
+def can_multi_conn(h):
+    return True
+
+
+def pread(h, buf, offset, flags):
+    buf[:] = os.pread(image, len(buf), offset)
+
+
+def pwrite(h, buf, offset, flags):
+    data = bytes(buf)
+    held = False
+    if offset == 65536:
+        try:
+            os.rename("/scratch/hold", "/scratch/held")
+            held = True
+            with os.fdopen(os.open("/scratch/held", os.O_RDONLY)) as seconds:
+                time.sleep(float(seconds.read()))
+        except FileNotFoundError:
+            pass
+    os.pwrite(image, data, offset)
+    if held:
+        os.write(2, b"late: " + data[:3] + b"\n")
+
+
+def flush(h, flags):
+    os.fsync(image)
+END
+
+start_server nbdkit -f -U "$SCRATCH/server.sock" --threads 16 python server.py
 wait_for_socket "$SCRATCH/server.sock"
 
 block_of() { head -c 4096 /dev/zero | tr '\0' "$1"; }
@@ -49,9 +76,13 @@ newer_wins() {
   block_of b | write || fail "the newer write failed"
   sleep $((start + 14 - SECONDS > 0 ? start + 14 - SECONDS : 0))
   grep -q 'late: aaa' server.log || fail "the held write never came to its end"
-  is "what the server has" "$(tail -c +65537 image | head -c 4096 | tr -d b | wc -c)" 0
+  is "what the server has" "$(dd if=image bs=4096 skip=16 count=1 status=none | tr -d b | wc -c)" 0
   is "what the device says" "$(dd if="$device" bs=4096 skip=16 count=1 iflag=direct status=none | tr -d b | wc -c)" 0
-  "$NBDRING" status "$device"
+  "$NBDRING" status "$device" --json | python3 -c '
+import json, sys
+status = json.load(sys.stdin)
+assert status["fenced"] > 0, "no change waited for the lost one: nothing was tried"
+print("lost", status["lost_connections"], "refilled", status["refilled"], "waited", status["fenced"])'
   detach "$device"
   : >server.log
 }
