@@ -70,7 +70,7 @@ leftovers() {
   left+=$(find /run/nbdring -mindepth 1 -name 'nbd*' ! -name '*.log' 2>/dev/null || true)
   # A keeper ends a moment after its engine.
   until_true 5 bash -c '! pgrep -x nbdring-keeper >/dev/null' || true
-  left+=$(pgrep -a -x 'nbdring|nbdring-keeper' || true)
+  left+=$(pgrep -a '^nbdring' || true)
   left+=$(grep nbdring /proc/net/unix || true)
   echo "$left"
 }

@@ -3,7 +3,7 @@
 # five hundred: each time the engine ends or can be detached, nothing stays behind, and no byte that was synced is lost.
 # vm-timeout: 3600
 # vm-allow: I/O error|EXT4-fs|JBD2|Buffer I/O|lost async page write
-# vm-allow: block nbd[0-9]+: (Receive control failed|Send (control|data) failed|Dead connection|shutting down)
+# vm-allow: block nbd[0-9]+: (Receive control failed|Send (control|data|disconnect) failed|Dead connection)
 source "$(dirname "$0")/device-functions.sh"
 cd "$SCRATCH"
 
