@@ -101,19 +101,22 @@ kept_and_removed() {
   grep -q '^# mine' /etc/nbdring/tab || fail "a changed /etc/nbdring/tab was overwritten"
   mkdir -p /run/nbdring
   echo '{}' >/run/nbdring/nbd3.json
-  dpkg -r nbdring 2>&1 | grep -q '/dev/nbd3 is attached and goes on' || fail "removal says nothing of running devices"
+  local said
+  said=$(dpkg -r nbdring 2>&1)
+  [[ $said == *'/dev/nbd3 is attached and goes on'* ]] || fail "removal says nothing of running devices: $said"
   rm -r /run/nbdring
   grep -q '^# mine' /etc/nbdring/tab || fail "removal without purge took the configuration"
   dpkg -P nbdring >/dev/null
   local left
-  left=$(find / -xdev \( -iname '*nbdring*' -o -name nbd-proxy \) -newer /tmp/before -print 2>/dev/null |
-    grep -v '^/tmp/' || true)
+  left=$(while read -r path; do [[ -d $path || ! -e $path ]] || echo "$path"; done </tmp/files
+    find /etc /usr /run /var/lib -iname '*nbdring*' -newer /tmp/before)
   [[ -z $left ]] || fail "purged, and there is still: $left"
   echo "removed: nothing is left"
 }
 
 touch -d '1 minute ago' /tmp/before
 dpkg -i "$package"
+dpkg -L nbdring >/tmp/files
 what_is_there
 pages
 completions
