@@ -29,8 +29,8 @@ class Server:
         path = os.environ['NBDRING_VM_SERVER']
         if os.path.exists(path):
             os.unlink(path)
-        self.process = subprocess.Popen(['nbdkit', '-f', '--exit-with-parent', '-U', path, '--tls=require', f'--tls-psk={KEYS}',
-                                         'file', IMAGE])
+        self.process = subprocess.Popen([
+            'nbdkit', '-f', '--exit-with-parent', '-U', path, '--tls=require', f'--tls-psk={KEYS}', 'file', IMAGE])
         while not os.path.exists(path):
             time.sleep(0.05)
         return 'started'

@@ -10,7 +10,7 @@ check_units() {
   local unit complaints
   for unit in nbdring@local.service nbdring@far.service nbdring-gateway.service nbdring-gateway.socket mnt-local.mount \
     mnt-far.mount multi-user.target; do
-    complaints=$(systemd-analyze --man=no verify "$unit" 2>&1 | grep -iE 'nbdring|cycle|mnt-' || true)
+    complaints=$(systemd-analyze --man=no --generators=yes verify "$unit" 2>&1 | grep -iE 'nbdring|cycle|mnt-' || true)
     is "what systemd-analyze says of $unit" "$complaints" ''
   done
 }

@@ -5,7 +5,7 @@
 # vm-companion: ../companions/far-server.py
 # vm-timeout: 300
 # The engine's end is seen by the driver:
-# vm-allow: block nbd[0-9]+: (Receive control failed|Send control failed|shutting down sockets|Dead connection)
+# vm-allow: block nbd[0-9]+: (Receive control failed|Send (control|data) failed|shutting down sockets|Dead connection)
 source "$(dirname "$0")/systemd-functions.sh"
 
 service=nbdring@local.service
