@@ -1,11 +1,11 @@
 #!/bin/bash
 # The module is unloaded and loaded all the time while devices are attached and detached: each attach works or says why
-# not, and nothing is left behind; generic netlink answers. Twenty rounds; with NBDRING_LONG=1 two hundred.
+# not, and nothing is left behind; generic netlink answers. Twelve rounds; with NBDRING_LONG=1 two hundred.
 # vm-timeout: 3600
 source "$(dirname "$0")/device-functions.sh"
 cd "$SCRATCH"
 
-rounds=20
+rounds=12
 [[ -z ${NBDRING_LONG:-} ]] || rounds=200
 
 truncate -s 4M image
