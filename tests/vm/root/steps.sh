@@ -10,7 +10,7 @@ expect() {
 
 step_came_up() {
   guest 'systemctl is-system-running --wait; systemctl --failed' || fail "the system is not well"
-  expect /dev/nbd0 "$(guest 'findmnt -no SOURCE /')" findmnt
+  expect 43:0 "$(guest 'findmnt -no MAJ:MIN / | tr -d " "')" findmnt
   expect "$1" "$(record_field backend)" list
   guest 'nbdring status /dev/nbd0 >/dev/null' || fail "status does not reach the engine of the initramfs"
   expect '' "$(guest 'systemctl list-units --all --no-legend "nbdring@*"')" "the list of units"

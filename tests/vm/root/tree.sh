@@ -53,7 +53,7 @@ install_program() {
   DESTDIR=$tree cmake --install "$build" --prefix /usr --strip >"$job_folder/install.log"
   mkdir -p "$tree/etc/nbdring/keys"
   (umask 0077 && cp "$job_folder/keys.psk" "$tree/etc/nbdring/keys/root.psk")
-  echo "root $tls_uri connections=2,timeout=5,initramfs" >"$tree/etc/nbdring/tab"
+  echo "root $tls_uri connections=2,timeout=10,initramfs" >"$tree/etc/nbdring/tab"
   # nbdring.root= is tried as well.
   echo 'ATTACH_OPTIONS="--connections 1"' >"$tree/etc/nbdring/initramfs.conf"
 }
