@@ -2,11 +2,13 @@
 
 #include <gtest/gtest.h>
 
+#include <cerrno>
 #include <future>
 #include <list>
 #include <thread>
 
 #include "backends/memory.hpp"
+#include "client/runtime/scope.hpp"
 #include "tests/support/fixtures.hpp"
 #include "tests/support/gated_backend.hpp"
 #include "tests/support/pattern.hpp"
@@ -154,6 +156,41 @@ TEST(HandOver, PassesErrorsOn) {
   EXPECT_EQ(lane.client().call(make_request(nbd::cmd_flush, 0, 0)).error, 0U);
   EXPECT_EQ(lane.client().call(make_request(nbd::cmd_trim, 0, 4096)).error, 0U);
   EXPECT_EQ(lane.client().call(make_request(nbd::cmd_write_zeroes, 0, 4096)).error, 0U);
+}
+
+Task<void> read_into(Loop&, BackendLane& lane, std::span<std::byte> buffer, Status& status) {
+  status = co_await lane.read(0, buffer);
+}
+
+TEST(HandOver, TellsTheCarrierThatItIsGivenUp) {
+  MemoryBackend memory(size);
+  GatedBackend gated(memory);
+  OneLaneBackend backend(gated);
+  const auto script = [&](Loop& loop) -> Task<void> {
+    const auto lane = backend.open_lane(loop);
+    std::vector<std::byte> bytes(512);
+    Status status = Status::from_errno(EINPROGRESS);
+    Scope scope(loop.frames());
+    scope.spawn(read_into(loop, *lane, bytes, status));
+    for (int i = 0; i < 2000 && gated.arrived() == 0; ++i) {
+      co_await loop.sleep(std::chrono::milliseconds(1));
+    }
+    lane->give_up();
+    lane->give_up();
+    for (int i = 0; i < 2000 && backend.looked_again() == 0; ++i) {
+      co_await loop.sleep(std::chrono::milliseconds(1));
+    }
+    EXPECT_EQ(backend.looked_again(), 1U);
+    EXPECT_EQ(status.error(), EINPROGRESS);
+    gated.open_gate();
+    co_await scope.join();
+    EXPECT_TRUE(status.is_ok()) << "it had begun";
+    const Status closed = co_await lane->close();
+    EXPECT_TRUE(closed.is_ok());
+    EXPECT_EQ(gated.arrived(), 1U) << "nothing was flushed for it";
+  };
+  Loop loop;
+  loop.run(script(loop));
 }
 
 TEST(HandOver, AllocatesNothingPerRequest) {
