@@ -62,6 +62,14 @@ bool SimulatedDriver::is_between_replies(std::size_t index) const {
   return !connection.is_alive || connection.side.unparsed() == 0;
 }
 
+bool SimulatedDriver::has_old_request(Clock::duration age) const {
+  const auto now = Clock::now();
+  return std::any_of(requests_.begin(), requests_.end(), [&](const Outstanding& request) {
+    const bool is_sent = request.on != nullptr && request.on->gone_out >= request.end;
+    return is_sent && request.on->is_alive && now - request.began >= age;
+  });
+}
+
 void SimulatedDriver::step() {
   send_new();
   send_bytes();

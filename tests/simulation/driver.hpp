@@ -50,6 +50,8 @@ class SimulatedDriver {
 
   /// Of the connection: no reply has begun that is not complete. After everything was taken.
   bool is_between_replies(std::size_t index) const;
+  /// A request that was sent as a whole this long ago, on a connection that lives, has no reply.
+  bool has_old_request(Clock::duration age) const;
   bool is_done() const { return to_send_ == 0 && requests_.empty(); }
   std::uint64_t progress() const { return progress_; }
   std::uint64_t sent_again() const { return sent_again_; }

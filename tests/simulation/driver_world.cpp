@@ -144,6 +144,7 @@ void DriverWorld::step() {
       oracle_->check_image(backend_->contents(), 0, about_.size, UINT64_MAX, "while it runs");
     }
     step_backend();
+    check_calm();
     if (!is_ending_) step_faults();
     step_pause();
     if (!is_ending_) step_repair();
@@ -160,6 +161,15 @@ void DriverWorld::step_backend() {
   if (Clock::now() >= stalled_until_) backend_->step();
 }
 
+// A request that waits although nothing is in its way would be saved by the driver's timer.
+void DriverWorld::check_calm() {
+  const bool reads =
+      every_lane([](const auto& lane) { return !lane.stream.is_kept_from_reading(); });
+  const bool is_calm = reads && backend_->waiting() == 0 && pausing_ == Pausing::no;
+  calm_turns_ = is_calm && driver_->has_old_request(timeout / 3) ? calm_turns_ + 1 : 0;
+  if (calm_turns_ > 30) throw ProtocolViolation("a request waits, and nothing is under way");
+}
+
 void DriverWorld::step_faults() {
   // Who is kept from reading is let again, in the end.
   for (const auto& lane : lanes_) {
@@ -171,7 +181,9 @@ void DriverWorld::step_faults() {
   if (kind < 30) {
     stalled_until_ = Clock::now() + milliseconds(random_.below(25'000));
     trace("the backend stalls");
-    if (random_.percent(30)) driver_->shoot(index);
+    const std::uint64_t also = random_.below(100);
+    if (also < 30) driver_->shoot(index);
+    if (also >= 60 && present_[index] != nullptr) present_[index]->stream.keep_from_reading(true);
   } else if (kind < 50) {
     if (present_[index] != nullptr) present_[index]->stream.keep_from_reading(true);
     trace("lane " + std::to_string(index) + " does not come to read");

@@ -9,7 +9,7 @@
 // bytes older than what was acknowledged, so no write of a lost connection lands after a newer one;
 // a flush covers what was acknowledged before it; a pause has nothing in flight and nothing half
 // sent, and loses nothing; a lane is lost only where the driver shut its connection down; nothing
-// waits for ever.
+// waits for ever, nor for the driver's timer where nothing is in its way.
 //
 // The engine's death: its requests may still land for a while (io_uring's do), and the next engine
 // opens the backend only when they have, as the lock on a file sees to.
@@ -54,6 +54,7 @@ class DriverWorld {
   void start_lane(std::size_t index, SimulatedStream& stream);
   void step();
   void step_backend();
+  void check_calm();
   void step_faults();
   void step_pause();
   void step_repair();
@@ -90,6 +91,7 @@ class DriverWorld {
   std::uint64_t turns_ = 0;
   std::uint64_t progress_ = 0;
   std::uint64_t idle_turns_ = 0;
+  std::uint64_t calm_turns_ = 0;
 };
 
 }  // namespace nbdring

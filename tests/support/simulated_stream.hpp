@@ -68,6 +68,7 @@ class SimulatedStream final : public Stream {
   void client_shuts_down();
   /// The lane does not come to read what has arrived, not even the end.
   void keep_from_reading(bool kept);
+  bool is_kept_from_reading() const { return kept_from_reading_; }
   /// Everything is gone, both ways.
   void client_resets();
 
