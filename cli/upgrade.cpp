@@ -32,12 +32,13 @@ void upgrade_one(const KnownDevice& known, const RunFolder& folder, const std::s
   if (!known.engine_lives) {
     throw Failure(FailureKind::failed, "the engine of " + device + " has died; attach it again");
   }
-  ControlConnection engine(folder.socket_path(known.record.index));
   ControlRequest request;
   request.command = ControlRequest::Command::upgrade;
   // The root device's keeper has no file of this system: it is brought the program first.
   const DeviceRecord& record = known.record;
   request.program = program_in_root_of(record.keeper != 0 ? record.keeper : record.pid, program);
+  // Not before the copying, which may take longer than an engine waits for a question.
+  ControlConnection engine(folder.socket_path(record.index));
   const ControlReply reply = engine.ask(request, Deadline::in(upgrade_wait));
   if (reply.exit_code != 0) throw Failure(static_cast<FailureKind>(reply.exit_code), reply.error);
   const auto result = nlohmann::json::parse(reply.body, nullptr, false);
