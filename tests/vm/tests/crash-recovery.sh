@@ -13,7 +13,6 @@ kills=2
 [[ -z ${NBDRING_LONG:-} ]] || kills=20
 timeout=2
 
-record() { python3 -c 'import json,sys; print(json.load(open(sys.argv[1]))[sys.argv[2]])' "/run/nbdring/nbd$number.json" "$1"; }
 is_gone() { ! kill -0 "$1" 2>/dev/null; }
 stall() {
   "$NBDRING" status "$device" --json | python3 -c '
@@ -21,12 +20,12 @@ import json, sys
 stall = json.load(sys.stdin)["last_stall"]
 print(stall["ms"], "ms, in flight", stall["in_flight_ms"], "ms, number", stall["count"])'
 }
-has_another_engine() { [[ $(record pid) != "$1" ]] && "$NBDRING" status "$device" >/dev/null 2>&1; }
+has_another_engine() { [[ $(recorded pid) != "$1" ]] && "$NBDRING" status "$device" >/dev/null 2>&1; }
 
 # kill_engine SIGNAL: and waits for the next one.
 kill_engine() {
   local engine
-  engine=$(record pid)
+  engine=$(recorded pid)
   kill "-$1" "$engine"
   until_true 30 has_another_engine "$engine" || fail "no engine after signal $1: $(cat /run/nbdring/nbd"$number".log)"
 }
@@ -35,8 +34,8 @@ kill_engine() {
 under_fio() {
   local i worst=0 max
   fio --name=writes --filename="$device" --direct=1 --ioengine=libaio --iodepth=8 --rw=randwrite --bs=4k --size=4M \
-    --time_based --runtime=$((kills * (timeout + 2) + 2)) --rate=1m --verify=crc32c --verify_fatal=1 --verify_backlog=256 \
-    --randseed=3 --output-format=json --output=fio.json 2>fio.log &
+    --time_based --runtime=$((kills * (timeout + 2) + 2)) --rate=1m --verify=crc32c --verify_fatal=1 \
+    --verify_backlog=256 --randseed=3 --output-format=json --output=fio.json 2>fio.log &
   local writer=$!
   sleep 2
   for ((i = 1; i <= kills; i++)); do
@@ -46,7 +45,10 @@ under_fio() {
     echo "$1: kill $i: stall $(stall)"
   done
   wait "$writer" || fail "fio on $1: $(cat fio.log; tail -n 20 fio.json)"
-  max=$(python3 -c 'import json; j=json.load(open("fio.json"))["jobs"][0]; print(max(j["write"]["clat_ns"]["max"], j["read"]["clat_ns"]["max"]) // 1000000)')
+  max=$(python3 -c '
+import json
+job = json.load(open("fio.json"))["jobs"][0]
+print(max(job["write"]["clat_ns"]["max"], job["read"]["clat_ns"]["max"]) // 1000000)')
   echo "$1: fio waited at most $max ms"
   ((max <= (timeout + 4) * 1000)) || fail "a request waited $max ms"
 }

@@ -1,6 +1,6 @@
 #!/bin/bash
-# An engine that dies with its keeper takes nothing with it: its device can be detached in seconds, generic netlink answers
-# meanwhile, and the next attach works.
+# An engine that dies with its keeper takes nothing with it: its device can be detached in seconds, generic netlink
+# answers meanwhile, and the next attach works.
 # vm-timeout: 600
 # vm-allow: I/O error
 # vm-allow: nbd[0-9]+: (Receive|Send) (control|data|disconnect) failed
@@ -10,7 +10,6 @@ source "$(dirname "$0")/kernel-functions.sh"
 
 cd "$SCRATCH"
 
-record() { python3 -c 'import json,sys; print(json.load(open(sys.argv[1]))[sys.argv[2]])' "/run/nbdring/nbd$number.json" "$1"; }
 
 # With reads that wait for the dead engine.
 kill_engine_under_load() {
@@ -20,8 +19,8 @@ kill_engine_under_load() {
   reader=$!
   sleep 0.3
   # A stopped keeper starts no other engine.
-  kill -STOP "$(record keeper)"
-  kill -9 "$(record pid)" "$(record keeper)"
+  kill -STOP "$(recorded keeper)"
+  kill -9 "$(recorded pid)" "$(recorded keeper)"
   until_true 10 bash -c "! pgrep -x 'nbdring|nbdring-keeper' >/dev/null"
   dd if="$device" of=/dev/null bs=4k count=1 skip=100 iflag=direct status=none 2>/dev/null &
   waiter=$!

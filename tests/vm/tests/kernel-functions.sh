@@ -44,6 +44,11 @@ detach() {
   "$NBDRING" detach "$1"
 }
 
+# recorded FIELD: in the record of $device.
+recorded() {
+  python3 -c 'import json,sys; print(json.load(open(sys.argv[1]))[sys.argv[2]])' "/run/nbdring/nbd$number.json" "$1"
+}
+
 queue() { sed 's/.*\[\(.*\)\].*/\1/' "/sys/block/${device#/dev/}/queue/$1"; }
 sectors() { cat "/sys/block/${device#/dev/}/size"; }
 

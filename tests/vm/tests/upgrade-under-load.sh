@@ -11,12 +11,12 @@ cd "$SCRATCH"
 upgrades=5
 [[ -z ${NBDRING_LONG:-} ]] || upgrades=50
 
-record() { python3 -c 'import json,sys; print(json.load(open(sys.argv[1]))[sys.argv[2]])' "/run/nbdring/nbd$number.json" "$1"; }
 deaths() { dmesg | grep -c 'Receive control failed\|Dead connection\|Connection timed out' || true; }
 
 start_fio() {
   fio --name=writes --filename="$device" --direct=1 --ioengine=libaio --iodepth=16 --rw=randwrite --bs=4k --size=4M \
-    --time_based --runtime="$1" --rate=2m --verify=crc32c --verify_fatal=1 --verify_backlog=256 --randseed=3 >fio.log 2>&1 &
+    --time_based --runtime="$1" --rate=2m --verify=crc32c --verify_fatal=1 --verify_backlog=256 --randseed=3 \
+    >fio.log 2>&1 &
   writer=$!
   sleep 2
 }
@@ -32,10 +32,11 @@ under_load() {
   before=$(deaths)
   start_fio 600
   for ((i = 1; i <= upgrades; i++)); do
-    engine=$(record pid) keeper=$(record keeper)
+    engine=$(recorded pid) keeper=$(recorded keeper)
     line=$("$NBDRING" upgrade "$device") || fail "upgrade $i of $1: $line; $(cat /run/nbdring/nbd"$number".log)"
     echo "$1: $line"
-    [[ $(record pid) != "$engine" && $(record keeper) == "$keeper" ]] || fail "the engine is still $engine, or the keeper another"
+    [[ $(recorded pid) != "$engine" && $(recorded keeper) == "$keeper" ]] ||
+      fail "the engine is still $engine, or the keeper another"
     kill -0 "$writer" || fail "fio ended: $(tail -n 20 fio.log)"
     sleep 0.3
   done
@@ -83,7 +84,7 @@ dd if=/dev/urandom of=random bs=1M count=8 status=none
 dd if=random of="$device" bs=1M oflag=direct status=none
 "$NBDRING" upgrade "$device"
 cmp -n 8388608 random "$device" || fail "memory: lost its bytes in an upgrade"
-kill -9 "$(record pid)"
+kill -9 "$(recorded pid)"
 sleep 1
 echo 3 >/proc/sys/vm/drop_caches
 cmp -n 8388608 random "$device" || fail "memory: lost its bytes with its engine"
