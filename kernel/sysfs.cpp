@@ -150,7 +150,13 @@ int Sysfs::set_queue_value(std::uint32_t index, const std::string& name,
 }
 
 void Sysfs::announce_change(std::uint32_t index) const {
-  [[maybe_unused]] const int gone = write_file(device_folder(index) + "/uevent", "change");
+  const std::string folder = device_folder(index);
+  [[maybe_unused]] int gone = write_file(folder + "/uevent", "change");
+  // The names of the partitions hang on the device's.
+  const std::vector<Part> all = parts(index);
+  for (auto part = all.begin() + 1; part != all.end(); ++part) {
+    gone = write_file(folder + "/" + part->name + "/uevent", "change");
+  }
 }
 
 std::optional<std::uint64_t> Sysfs::module_parameter(const std::string& name) const {

@@ -133,8 +133,7 @@ INSTANTIATE_TEST_SUITE_P(
     Table, TabMistakes,
     ::testing::Values(
         Mistake{"data", "not NAME BACKEND"}, Mistake{"nbd0 host", "not DEVICE HOST EXPORT"},
-        Mistake{"da/ta /x", "NAME: 'da/ta'"},
-        Mistake{"data x.img", "does not begin with '/'"} /* an alias has no dot */,
+        Mistake{"da/ta /x", "NAME: 'da/ta'"}, Mistake{"data dir/x.img", "does not begin with '/'"},
         Mistake{"data /x a=b c", "'c' is a field too many"},
         Mistake{"data /x connections=99", "99"}, Mistake{"data /x connections", "needs a value"},
         Mistake{"data /x read-only=1", "takes no value"},
@@ -146,8 +145,11 @@ INSTANTIATE_TEST_SUITE_P(
         Mistake{"data /x\\04", "three octal digits"}, Mistake{"data /x\\000", "no byte of a text"},
         Mistake{"data /x device=/dev/sda", "not a /dev/nbdN"},
         Mistake{"data /x x-systemd.device-timeout=soon", "soon"}, Mistake{"data nbd://h:0/x", "0"},
-        Mistake{"nbd0 h e port=70000", "70000"}, Mistake{"nbd0 h e certfile", "needs a value"},
-        Mistake{"data /x\ndata /y", "F:3: 'data' is in line 2 already"}));
+        Mistake{"nbd0 h e port=70000", "70000"}, Mistake{"nbd0 h e certfile", "needs a value"}));
+
+TEST(Tab, ANameStandsForOneDevice) {
+  EXPECT_EQ(mistake_of("data /x\n\ndata /y\n"), "F:3: 'data' is in line 1 already");
+}
 
 TEST(Generator, PathsAreEscapedAsSystemdDoes) {
   EXPECT_EQ(escaped_path("/dev/disk/by-nbd/a-b.c"), "dev-disk-by\\x2dnbd-a\\x2db.c");
