@@ -37,6 +37,7 @@ constexpr milliseconds from_here_wait{1700};
 constexpr milliseconds forced_answer_wait{1200};
 constexpr milliseconds forced_write_out_wait{700};
 constexpr milliseconds kill_wait{700};
+constexpr milliseconds disconnect_least{1500};  // on a machine so busy that all else took too long
 static_assert(kill_wait < from_here_wait && from_here_wait < forced_wait);
 
 class Detach {
@@ -190,7 +191,7 @@ void Detach::end_from_here(const DeviceRecord& record, Deadline deadline) {
         "a process of the device hangs in the kernel; `nbdring list` shows it until it ends",
         {{"device", record.device()}});
   }
-  end_without_engine(record.index, deadline.remaining());
+  end_without_engine(record.index, std::max(deadline.remaining(), disconnect_least));
 }
 
 void Detach::end_without_engine(std::uint32_t index, milliseconds wait) {

@@ -67,11 +67,22 @@ class Resize {
     }
     if (wanted < parts_.record.size) check_smaller(wanted);
     if (wanted <= parts_.served.backend().about().size) return wanted;
-    parts_.served.grow_backend(wanted);
+    const std::string why_not = grow_backend(wanted);
     const std::uint64_t there = swap();
     if (there >= wanted) return wanted;
-    fail(FailureKind::failed,
-         "its backend has " + in_words(there) + " and not " + in_words(wanted));
+    fail(FailureKind::failed, "its backend has " + in_words(there) + " and not " +
+                                  in_words(wanted) + (why_not.empty() ? "" : ": " + why_not));
+  }
+
+  // Why it did not grow; empty: it did. It may be large enough all the same: a server's export is
+  // made larger there.
+  std::string grow_backend(std::uint64_t size) {
+    try {
+      parts_.served.grow_backend(size);
+      return "";
+    } catch (const Failure& failure) {
+      return failure.what();
+    }
   }
 
   std::uint64_t size_of_backend() {
