@@ -74,7 +74,7 @@ void Repair::note(const std::vector<std::size_t>& lost) {
 Repair::Outcome Repair::look() {
   if (device_.has_ended() || !attachment_.is_held()) return Outcome::over;
   const std::vector<std::size_t> lost = device_.lost();
-  const std::size_t without = device_.lost().size();
+  const std::size_t without = device_.without_connection();
   if (without == 0) {
     pause_ = pause_first;
     return Outcome::whole;
@@ -88,7 +88,7 @@ Repair::Outcome Repair::look() {
 
 Repair::Outcome Repair::repair(const std::vector<std::size_t>& lost) {
   const auto dead = [this] {
-    return static_cast<unsigned>(std::max<std::size_t>(device_.lost().size(), 1));
+    return static_cast<unsigned>(std::max<std::size_t>(device_.without_connection(), 1));
   };
   try {
     for (const std::size_t lane : lost) {
@@ -102,7 +102,7 @@ Repair::Outcome Repair::repair(const std::vector<std::size_t>& lost) {
     log_.warning(failure.what());
     return Outcome::over;
   }
-  return device_.lost().size() == 0 ? Outcome::whole : Outcome::waiting;
+  return device_.without_connection() == 0 ? Outcome::whole : Outcome::waiting;
 }
 
 }  // namespace nbdring

@@ -124,6 +124,13 @@ std::vector<std::size_t> Device::lost() const {
   return lost;
 }
 
+std::size_t Device::without_connection() const {
+  const std::lock_guard lock(told_);
+  const auto count = std::count_if(lanes_.begin(), lanes_.end(),
+                                   [this](const auto& lane) { return is_lost(*lane); });
+  return static_cast<std::size_t>(count);
+}
+
 void Device::replace(std::size_t index, FileDescriptor socket) {
   ENSURE(index < lanes_.size() && socket.is_open());
   DeviceLane& lane = *lanes_[index];

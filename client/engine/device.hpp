@@ -63,6 +63,8 @@ class Device {
 
   /// Lanes without a connection that may take a new one now.
   std::vector<std::size_t> lost() const;
+  /// All that have none, also those that may not take one yet because too many of theirs drain.
+  std::size_t without_connection() const;
   /// A lane that lost() names serves this connection from now on; it is not waited for. Where it
   /// cannot start, the log says why, the socket is closed, and the lane is lost again.
   void replace(std::size_t lane, FileDescriptor socket);
