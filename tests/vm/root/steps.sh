@@ -54,7 +54,7 @@ for ((i = 0; ; i++)); do
   [[ $(sha256sum /srv/written | cut -c 1-64) == $(</srv/written.sum) ]]
   [[ ! -e /srv/stop ]] || break
 done
-echo "$i rounds"
+echo "$((i + 1)) rounds"
 END
     chmod +x /usr/local/sbin/writer
     systemd-run --quiet --unit=writer --remain-after-exit /usr/local/sbin/writer'
