@@ -123,7 +123,8 @@ void SimulatedDriver::send(Outstanding& request) {
 void SimulatedDriver::send_bytes() {
   for (const auto& connection : connections_) {
     if (!connection->is_alive || connection->stream.in_transit() == 0) continue;
-    const std::size_t bytes = random_.percent(70) ? SIZE_MAX : random_.between(1, 2000);
+    const std::size_t some = random_.between(1, random_.percent(50) ? 40 : 2000);
+    const std::size_t bytes = random_.percent(60) ? SIZE_MAX : some;
     connection->gone_out += connection->stream.deliver(bytes);
   }
   for (Outstanding& request : requests_) {
