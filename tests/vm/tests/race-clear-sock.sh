@@ -1,6 +1,6 @@
 #!/bin/bash
 # Another tool takes the device's connections away (NBD_CLEAR_SOCK) while it is mounted, ten times, with NBDRING_LONG=1
-# five hundred: each time the engine ends or can be detached, nothing stays behind, and the device can be attached again.
+# five hundred: each time the engine ends or can be detached, nothing stays, and the device can be attached again.
 # vm-timeout: 3600
 # vm-allow: I/O error|EXT4-fs|JBD2|Buffer I/O|lost async page write
 # vm-allow: block nbd[0-9]+: (Receive control failed|Send (control|data|disconnect) failed|Dead connection)
