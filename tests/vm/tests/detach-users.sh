@@ -39,7 +39,8 @@ wait "$sleeper" || true
 # Two partitions: a file system and swap.
 python3 - "$device" <<'TABLE'
 import sys
-entry = lambda kind, start, count: bytes([0, 0, 0, 0, kind, 0, 0, 0]) + start.to_bytes(4, "little") + count.to_bytes(4, "little")
+number = lambda value: value.to_bytes(4, "little")
+entry = lambda kind, start, count: bytes([0, 0, 0, 0, kind, 0, 0, 0]) + number(start) + number(count)
 table = bytes(446) + entry(0x83, 2048, 65536) + entry(0x82, 67584, 32768) + bytes(32) + b"\x55\xaa"
 with open(sys.argv[1], "r+b") as disk:
     disk.write(table)

@@ -8,11 +8,12 @@ trap 'stop_servers; show_leftovers_on_failure' EXIT
 cd "$SCRATCH"
 mib=$((1 << 20))
 
+size_in() { python3 -c "import json, sys; print(json.load(sys.stdin)$1['size'])"; }
 # has_size BYTES: everybody says so.
 has_size() {
   is "blockdev's size" "$(blockdev --getsize64 "$device")" "$1"
-  is "list's size" "$("$NBDRING" list --json | python3 -c 'import json,sys; print(json.load(sys.stdin)[0]["size"])')" "$1"
-  is "status' size" "$("$NBDRING" status "$device" --json | python3 -c 'import json,sys; print(json.load(sys.stdin)["size"])')" "$1"
+  is "list's size" "$("$NBDRING" list --json | size_in '[0]')" "$1"
+  is "status' size" "$("$NBDRING" status "$device" --json | size_in '')" "$1"
 }
 
 resize() { "$NBDRING" resize "$device" "$@"; }
@@ -54,7 +55,7 @@ end_verified_writes
 
 # What is written behind the former end is in the file.
 printf 'behind' | dd of="$device" bs=512 seek=$((127 * 2048)) oflag=direct conv=sync status=none
-is "the bytes behind the former end" "$(dd if=image bs=512 skip=$((127 * 2048)) count=1 status=none | tr -d '\0')" behind
+is "what is behind the former end" "$(dd if=image bs=512 skip=$((127 * 2048)) count=1 status=none | tr -d '\0')" behind
 
 mkfs.ext4 -q -F "$device" 32M
 mkdir -p mnt
@@ -68,7 +69,8 @@ umount mnt
 # Two partitions: the second one is cut off when nobody uses it.
 python3 - "$device" <<'TABLE'
 import sys
-entry = lambda start, count: bytes([0, 0, 0, 0, 0x83, 0, 0, 0]) + start.to_bytes(4, "little") + count.to_bytes(4, "little")
+number = lambda value: value.to_bytes(4, "little")
+entry = lambda start, count: bytes([0, 0, 0, 0, 0x83, 0, 0, 0]) + number(start) + number(count)
 with open(sys.argv[1], "r+b") as disk:
     disk.write(bytes(446) + entry(2048, 65536) + entry(131072, 65536) + bytes(32) + b"\x55\xaa")
 TABLE
