@@ -113,7 +113,7 @@ emulator_failed() {
 stop_machine() {
   local pid
   for pid in ${companion_pid:-} ${qemu_pid:-} ${virtiofsd_pid:-} ${output_pid:-}; do
-    kill "$pid" 2>/dev/null && wait "$pid" 2>/dev/null
+    kill "$pid" 2>/dev/null && wait "$pid" 2>/dev/null || true
   done
   [[ -z ${scratch_disk:-} ]] || rm -f "$scratch_disk"
   [[ -z ${job_folder:-} ]] || rm -rf "$job_folder"

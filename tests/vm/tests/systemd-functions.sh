@@ -60,7 +60,8 @@ with open("/scratch/parts.image", "r+b") as disk:
 # Writes and syncs for as long as the file system is mounted; stopped by systemd before it is unmounted.
 start_load() {
   local unit=load-$1
-  systemd-run -q --unit "$unit" -p RequiresMountsFor="/mnt/$1" -p KillMode=control-group bash -c '
+  # It may have been restarted together with the device.
+  systemctl is-active -q "$unit" || systemd-run -q --unit "$unit" -p RequiresMountsFor="/mnt/$1" -p KillMode=control-group bash -c '
     for ((i = 0; ; i++)); do
       dd if=/dev/urandom of=/mnt/'"$1"'/load.$((i % 5)) bs=256k count=8 conv=fsync status=none
     done'
