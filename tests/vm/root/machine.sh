@@ -29,7 +29,7 @@ start_machine() {
     mitigations=off random.trust_cpu=on audit=0 net.ifnames=0
     ip=10.0.2.15::10.0.2.2:255.255.255.0::eth0:off "$@")
   arguments=(
-    -name "nbdring-root-$version" -nodefaults -no-user-config -display none
+    -name "nbdring-root-$version" -nodefaults -no-user-config -display none -no-reboot
     -machine q35 -accel "$accelerator" -cpu max -smp 2 -m 768
     -kernel "$kernel_folder/vmlinux" -initrd "$job_folder/initramfs" -append "${kernel_arguments[*]}"
     -netdev user,id=net,ipv6=off -device virtio-net-pci,netdev=net,romfile=
@@ -68,7 +68,7 @@ guest_last() { base64 -w 0 <<<"$1" >&"$to_agent"; echo >&"$to_agent"; }
 wait_for_power_off() {
   local deadline=$((SECONDS + 150))
   while kill -0 "$qemu_pid" 2>/dev/null; do
-    ((SECONDS < deadline)) || fail "the machine did not power off in 150 s"
+    ((SECONDS < deadline)) || fail "the machine did not go down in 150 s"
     sleep 0.2
   done
   wait "$qemu_pid" || true
