@@ -88,7 +88,7 @@ check_image() {
 check_console() {
   local pattern lines
   pattern=$(IFS='|' && echo "${kernel_log_errors[*]}")
-  lines=$(tr -d '\r' <"$job_folder/console.log" | grep -aE "$pattern" | { grep -avE "$1" || true; })
+  lines=$(cat "$job_folder"/console*.log | tr -d '\r' | grep -aE "$pattern" | { grep -avE "$1" || true; })
   [[ -z $lines ]] || fail "the kernel logged errors: $lines"
 }
 

@@ -110,9 +110,9 @@ step_rebooted_without_server() {
   wait_for_power_off
   check_image
   kill_servers
-  : >"$job_folder/console.log"
+  mv "$job_folder/console.log" "$job_folder/console-1.log"
   start_machine root=/dev/disk/by-nbd/root
-  wait_until 150 "the initramfs does not say that the server is away" grep -aq 'trying on' "$job_folder/console.log"
+  wait_until 150 "the initramfs does not say that the server is away" grep -saq 'trying on' "$job_folder/console.log"
   start_servers
   wait_for_boot
   expect 0 "$(guest 'dmesg | grep -cE "recovery complete|orphan cleanup|recovering journal"')" "the journal's recoveries"
