@@ -56,10 +56,11 @@ class Engine {
     lanes_.clear();
   }
 
-  /// Nothing of it reaches the server from now on.
-  void die() {
+  /// Nothing of it reaches the server from now on. A server that stalls has to die, too.
+  void die(bool with_server = false) {
     is_dead_ = true;
-    server_.cut();
+    with_server ? server_.crash() : server_.cut();
+    if (with_server) server_.start();
     ASSERT_TRUE(eventually([this] { return backend_->health().state == "recovering"; }));
   }
   BlockingClient& client(std::size_t lane = 0) { return std::next(lanes_.begin(), lane)->client(); }
@@ -170,8 +171,7 @@ TEST_P(NbdCrashTest, GhostsAreWaitedFor) {
   server_.stall(true);
   former.client().send(make_request(nbd::cmd_write, 0, block), pattern(2, 0, block));
   std::this_thread::sleep_for(std::chrono::milliseconds(50));
-  former.die();
-  server_.stall(false);
+  former.die(true);
   const auto begin = Clock::now();
   {
     Engine next(server_, &kept_, true);
