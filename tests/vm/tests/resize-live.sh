@@ -104,6 +104,8 @@ has_size $((80 * mib))
 end_verified_writes
 refused 1 'has 80.0 MiB' "$NBDRING" resize "$device" 96M
 stop_servers
+is_away() { "$NBDRING" status "$device" | head -n 1 | grep -qv serving; }
+until_true 20 is_away || fail "nobody notices that the server is away"
 refused 5 'is away' timeout 30 "$NBDRING" resize "$device"
 "$NBDRING" detach --force "$device"
 is "leftovers" "$(leftovers)" ""
