@@ -95,7 +95,7 @@ check_console() {
 stop_all() {
   local pid
   for pid in ${qemu_pid:-} "${servers[@]}"; do
-    kill -9 "$pid" 2>/dev/null && wait "$pid" 2>/dev/null
+    kill -9 "$pid" 2>/dev/null && wait "$pid" 2>/dev/null || true
   done
   if [[ -n ${NBDRING_KEEP:-} ]]; then
     note "left in $job_folder"

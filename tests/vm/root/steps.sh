@@ -15,8 +15,15 @@ step_came_up() {
   guest 'nbdring status /dev/nbd0 >/dev/null' || fail "status does not reach the engine of the initramfs"
   expect '' "$(guest 'systemctl list-units --all --no-legend "nbdring@*"')" "the list of units"
   expect 0 "$(guest 'grep -c /run/nbdring/root /proc/1/mountinfo')" "the system's mount table"
-  guest 'for pid in $(pidof nbdring); do [[ $(head -c 1 /proc/$pid/cmdline) == @ ]] || exit 1; done' ||
-    fail "a process of the device would be killed at shutdown"
+  expect_marks
+}
+
+# Those of the start, of a crash, of an upgrade.
+expect_marks() {
+  local field
+  for field in pid keeper; do
+    expect @ "$(guest "head -c 1 /proc/$(record_field $field)/cmdline")" "the name of the process '$field'"
+  done
 }
 
 # Many small files, a few large ones, and what dpkg does: each with a checksum, and all of it synced.
@@ -83,6 +90,20 @@ step_engine_killed() {
   guest 'nbdring status /dev/nbd0 | grep -i stall'
 }
 
+# The engine starts another keeper from where it lives itself.
+step_keeper_killed() {
+  local keeper
+  keeper=$(record_field keeper)
+  guest "echo 3 >/proc/sys/vm/drop_caches; kill -9 $keeper"
+  wait_until 20 "the engine has no other keeper" has_another_keeper "$keeper"
+}
+
+has_another_keeper() {
+  local keeper
+  keeper=$(record_field keeper)
+  [[ $keeper != "$1" && $keeper != 0 ]]
+}
+
 keeper_has_new_program() {
   [[ $(guest 'sha256sum </usr/bin/nbdring') == "$(guest "sha256sum </proc/$(record_field keeper)/exe")" ]]
 }
@@ -115,7 +136,7 @@ step_rebooted_without_server() {
   wait_until 150 "the initramfs does not say that the server is away" grep -saq 'trying on' "$job_folder/console.log"
   start_servers
   wait_for_boot
-  expect 0 "$(guest 'dmesg | grep -cE "recovery complete|orphan cleanup|recovering journal"')" "the journal's recoveries"
+  expect 0 "$(guest 'dmesg | grep -cE "recovery complete|orphan cleanup|recovering journal"')" "the log of recoveries"
 }
 
 step_powered_off() {
@@ -132,6 +153,8 @@ run_steps() {
   beside_a_writer step_server_lost
   beside_a_writer step_engine_killed
   beside_a_writer step_upgraded
+  beside_a_writer step_keeper_killed
+  expect_marks
   expect_files
   step_rebooted_without_server
   expect_files

@@ -14,11 +14,21 @@ root_modules=(virtio_pci virtio_net virtio_console ext4 crc32c_generic af_packet
 fetch_root_tree() {
   local archive=$1 staging=$1.staging.$$
   note "fetching the packages of a small Debian (once; about 70 MB)"
-  mmdebstrap --quiet --variant=minbase --include="$(IFS=, && echo "${root_tree_packages[*]}")" \
+  mmdebstrap --variant=minbase --include="$(IFS=, && echo "${root_tree_packages[*]}")" \
     --aptopt='Acquire::Languages "none"' --dpkgopt='path-exclude=/usr/share/doc/*' \
     --dpkgopt='path-exclude=/usr/share/man/*' --dpkgopt='path-exclude=/usr/share/locale/*' \
-    --format=tar bookworm "$staging" >"$archive.log" 2>&1 || { cat "$archive.log" >&2; return 1; }
+    --format=tar bookworm "$staging" >"$archive.log" 2>&1 || skip_unfetched "$archive.log" "$staging"
   mv "$staging" "$archive"
+}
+
+# No mirror within reach is nobody's error; anything else is.
+skip_unfetched() {
+  local unreachable='failure resolving|Could not (resolve|connect)|Unable to connect|Connection (failed|timed)'
+  cat "$1" >&2
+  rm -f "$2"
+  grep -qE "$unreachable" "$1" || fail "mmdebstrap failed"
+  note "the packages of a small Debian cannot be fetched"
+  exit 77
 }
 
 # Prints the archive's path. Two runs at once: one waits.
