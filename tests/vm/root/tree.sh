@@ -104,11 +104,9 @@ make_initramfs() {
 
 # Makes $job_folder/image and $job_folder/initramfs.
 build_root() {
-  local archive
-  archive=$(root_tree_archive)
   tree=$job_folder/tree
   mkdir "$tree"
-  tar -C "$tree" -xf "$archive" --exclude=./dev/*
+  tar -C "$tree" -xf "$root_archive" --exclude=./dev/*
   mkdir -p "$tree/boot"
   install_modules
   install_program
