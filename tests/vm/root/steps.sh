@@ -28,7 +28,7 @@ expect_marks() {
 
 # Many small files, a few large ones, and what dpkg does: each with a checksum, and all of it synced.
 step_is_written() {
-  GUEST_SECONDS=180 guest '
+  guest '
     set -e
     mkdir -p /srv/load /var/tmp/package/usr/share/load /var/tmp/package/DEBIAN
     for i in $(seq 300); do head -c $((RANDOM + 100)) /dev/urandom >/srv/load/small-$i; done
@@ -44,7 +44,7 @@ step_is_written() {
 }
 
 expect_files() {
-  GUEST_SECONDS=180 guest 'echo 3 >/proc/sys/vm/drop_caches; sha256sum --quiet -c /srv/sums' ||
+  guest 'echo 3 >/proc/sys/vm/drop_caches; sha256sum --quiet -c /srv/sums' ||
     fail "files are damaged"
 }
 
@@ -66,12 +66,13 @@ END
     chmod +x /usr/local/sbin/writer
     systemd-run --quiet --unit=writer --remain-after-exit /usr/local/sbin/writer'
   "$@"
-  GUEST_SECONDS=180 guest '
+  guest '
     touch /srv/stop
     until systemctl show -p SubState writer | grep -qE "exited|failed"; do sleep 0.1; done
     systemctl show -p Result writer | grep -q success || { systemctl status writer; exit 1; }
     journalctl -u writer -o cat -n 1 | grep rounds
     systemctl stop writer' || fail "the writer met an error"
+  say "beside a writer: ${1#step_}"
 }
 
 step_server_lost() {
@@ -131,9 +132,8 @@ step_rebooted_without_server() {
   wait_for_power_off
   check_image
   kill_servers
-  mv "$job_folder/console.log" "$job_folder/console-1.log"
   start_machine root=/dev/disk/by-nbd/root
-  wait_until 150 "the initramfs does not say that the server is away" grep -saq 'trying on' "$job_folder/console.log"
+  wait_until 300 "the initramfs does not say that the server is away" grep -saq 'trying on' "$job_folder/console.log"
   start_servers
   wait_for_boot
   expect 0 "$(guest 'dmesg | grep -cE "recovery complete|orphan cleanup|recovering journal"')" "the log of recoveries"
