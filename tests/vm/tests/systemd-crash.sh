@@ -4,8 +4,8 @@
 # vm-init: systemd
 # vm-companion: ../companions/far-server.py
 # vm-timeout: 300
-# The engine's end is seen by the driver:
-# vm-allow: block nbd[0-9]+: (Receive control failed|Send (control|data) failed|shutting down sockets|Dead connection)
+# The engine's end is seen by the driver, which sends again what was on its way:
+# vm-allow: block nbd[0-9]+: (Receive control failed|Send (control|data) failed|shutting down sockets|Dead connection|Connection timed out)
 source "$(dirname "$0")/systemd-functions.sh"
 
 service=nbdring@local.service
