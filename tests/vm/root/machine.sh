@@ -48,7 +48,7 @@ start_machine() {
 hear() {
   local part deadline=$((SECONDS + $1))
   line=''
-  until read -r -t 1 -u "$from_agent" part; do
+  until IFS= read -r -t 5 -u "$from_agent" part; do
     line+=$part
     kill -0 "$qemu_pid" 2>/dev/null || fail "the machine has ended: $(<"$job_folder/qemu.log")"
     ((SECONDS < deadline)) || return 1
