@@ -118,15 +118,15 @@ Options:
                            more (default: 30; of a remote backend later than
                            its recovery window, for waiting is the engine's)
       --recovery-window S  seconds that I/O waits while a remote server is away,
-                           before it fails (default: for ever), or the engine
-                           (default: 30)
+                           before it fails (default: for ever), or for an engine
+                           that has died (default: 300)
       --id ID              identity; an ID that is attached is not attached
                            twice (default: the backend, as file:/abs/path)
       --name NAME          a short name for detach and status
       --from-tab NAME      an entry of /etc/nbdring/tab, instead of BACKEND and
                            the options that the entry has
       --tab FILE           another file than /etc/nbdring/tab
-      --wait               for a BACKEND that is out of reach, instead of failing
+      --wait               for a BACKEND that is out of reach: do not fail
       --root-device        the root file system will be on it: not ended by
                            SIGTERM while in use, nor by systemd's last kill
       --path PATH          auto or engine: the driver's requests go through this

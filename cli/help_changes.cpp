@@ -15,8 +15,8 @@ Usage: nbdring resize DEVICE|ID|NAME [SIZE] [OPTION...]
                            file, or when a server's export has grown)
 
 A plain file grows with SIZE. I/O waits for a moment and does not fail. What
-lies on the device is resized afterwards with its own tool: resize2fs, xfs_growfs,
-pvresize, or a partition with growpart. Needs root.
+lies on the device is resized afterwards with its own tool: resize2fs,
+xfs_growfs, pvresize, or a partition with growpart. Needs root.
 
 Options:
       --force              also make it smaller: what lies behind the new end

@@ -86,7 +86,7 @@ INSTANTIATE_TEST_SUITE_P(
         Refused{"info x --tls-verify-peer maybe", "'maybe' is not 0 or 1"},
         Refused{"info x --tls-psk k", "'--tls-psk' is not understood"},
         Refused{"--log-format xml list", "'xml' is neither text nor json"},
-        Refused{"resize", "no DEVICE given"}, Refused{"resize 0 -5", "'-5' is not understood"},
+        Refused{"resize", "no DEVICE given"}, Refused{"resize 0 -5", "'-5' is not a number"},
         Refused{"resize 0 5x", "5x"}, Refused{"resize 0 0", "'0' is nothing"},
         Refused{"upgrade", "no DEVICE given"},
         Refused{"upgrade 0 --all", "'0' and --all exclude each other"},
