@@ -114,9 +114,10 @@ Options:
                            thread (default: the CPUs, at most 4)
   -r, --read-only          a read-only device
   -b, --block-size BYTES   512, 1024, 2048 or 4096 (default: the backend's)
-      --timeout S          seconds until the driver gives a request up, 1 or
-                           more (default: 30; of a remote backend later than
-                           its recovery window, for waiting is the engine's)
+      --timeout S          seconds until the driver sends a request again, over
+                           another connection; what was in flight when an engine
+                           died comes back after this (default: 30; 60 for a
+                           remote backend)
       --recovery-window S  seconds that I/O waits while a remote server is away,
                            before it fails (default: for ever), or for an engine
                            that has died (default: 300)
