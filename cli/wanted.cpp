@@ -68,6 +68,15 @@ AttachOptions attach_options(const Wanted& wanted, const Export& about) {
   return options;
 }
 
+// What systemd's unit attaches after a crash is another device where the identity does not last, as
+// that of memory: does not: the former, which nobody can go on with, still has the name.
+std::string name_taken_text(const KnownDevice& known) {
+  const DeviceRecord& record = known.record;
+  const std::string text = "the name '" + record.name + "' is that of " + record.device();
+  if (known.engine_lives) return text + "; choose another";
+  return text + " (" + record.backend + "), whose engine is gone; detach it, or choose another";
+}
+
 }  // namespace
 
 std::optional<KnownDevice> attached_already(const Wanted& wanted, const RunFolder& folder,
@@ -83,8 +92,7 @@ std::optional<KnownDevice> attached_already(const Wanted& wanted, const RunFolde
       if (difference(record, wanted).empty()) return known;
       clean_up_after(record, folder, log);
     } else if (same_name) {
-      throw Failure(FailureKind::busy, "the name '" + record.name + "' is that of " +
-                                           record.device() + "; choose another");
+      throw Failure(FailureKind::busy, name_taken_text(known));
     }
   }
   return std::nullopt;
