@@ -3,6 +3,7 @@
 # vm-timeout: 600
 # A forced detach under a mount is asked for:
 # vm-allow: I/O error|EXT4-fs|JBD2|Aborting journal|lost sync page write|Buffer I/O error
+# check-kernel: 6.1
 set -euo pipefail
 source "$(dirname "$0")/kernel-functions.sh"
 

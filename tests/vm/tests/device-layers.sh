@@ -3,6 +3,7 @@
 # one is the same, and read-only is read-only. A write is given up at the end:
 # vm-allow: I/O error, dev nbd[0-9]+|Buffer I/O error on dev nbd
 # vm-allow: nbd[0-9]+: (shutting down sockets|Disconnected|Send|Receive|Attempted|Dead)
+# check-kernel: 6.12
 source "$(dirname "$0")/device-functions.sh"
 
 cd "$SCRATCH"

@@ -1,5 +1,6 @@
 #!/bin/bash
 # attach, detach and status take names from the configuration file, and attach its defaults.
+# check-kernel: 6.12
 set -euo pipefail
 source "$(dirname "$0")/kernel-functions.sh"
 

@@ -1,6 +1,7 @@
 #!/bin/bash
 # A device through a real sshd, to a Unix socket on its side. ssh goes when the device does.
 # vm-timeout: 240
+# check-kernel: 6.1
 source "$(dirname "$0")/remote-functions.sh"
 trap 'stop_servers; show_leftovers_on_failure' EXIT
 cd "$SCRATCH"

@@ -2,6 +2,7 @@
 # nbds:// with certificates on both sides, over one connection and four: a file system, verified. And a server that
 # does not know us, or that we do not.
 # vm-timeout: 240
+# check-kernel: 6.12
 source "$(dirname "$0")/remote-functions.sh"
 trap 'stop_servers; show_leftovers_on_failure' EXIT
 cd "$SCRATCH"

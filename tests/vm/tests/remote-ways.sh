@@ -2,6 +2,7 @@
 # A device from each way to a server that is quick: TCP, a Unix socket, vsock, a command, a server of our own,
 # a websocket.
 # vm-timeout: 240
+# check-kernel: 6.1
 source "$(dirname "$0")/remote-functions.sh"
 trap 'stop_servers; show_leftovers_on_failure' EXIT
 cd "$SCRATCH"

@@ -4,6 +4,7 @@
 # browser saves.
 # vm-companion: ../../browser/companion.mjs
 # vm-timeout: 2400
+# check-kernel: 6.12
 source "$(dirname "$0")/kernel-functions.sh"
 cd "$SCRATCH"
 exec 4<>/dev/virtio-ports/companion
