@@ -1,13 +1,11 @@
 #include "cli/driver_front.hpp"
 
-#include <fcntl.h>
-#include <sys/mman.h>
-#include <sys/prctl.h>
 #include <unistd.h>
 
 #include <utility>
 
 #include "cli/channel.hpp"
+#include "cli/shelter.hpp"
 #include "cli/waits.hpp"
 #include "client/runtime/error.hpp"
 
@@ -16,26 +14,6 @@ namespace {
 
 // ConnectAgain: a busy machine has made its workers by the second.
 constexpr unsigned connect_tries = 3;
-
-// Memory pressure may need this very device to write pages out: the engine must neither be swapped
-// nor killed for it. Nor may it hold more than it needs: each stack and pool would have a huge
-// page.
-void stay_in_memory(Log& log) {
-  ENSURE(::prctl(PR_SET_THP_DISABLE, 1UL, 0UL, 0UL, 0UL) == 0);
-  // This thread mends connections, and those that it starts from here on inherit the mark: none may
-  // wait for pages to be written to the device.
-  if (::prctl(PR_SET_IO_FLUSHER, 1UL, 0UL, 0UL, 0UL) != 0) {
-    log.warning("the engine may wait for its own device when memory is short",
-                {{"reason", error_text(errno)}});
-  }
-  if (::mlockall(MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT) != 0) {
-    log.warning("the engine's memory can be swapped out", {{"reason", error_text(errno)}});
-  }
-  const FileDescriptor score(::open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC));
-  if (!score.is_open() || ::write(score.get(), "-1000", 5) != 5) {
-    log.warning("the engine can be killed when memory is short", {{"reason", error_text(errno)}});
-  }
-}
 
 DeviceOptions device_options(const AttachOptions& driver) {
   DeviceOptions options;
@@ -158,17 +136,18 @@ void DriverFront::go_on(std::vector<FileDescriptor> sockets) {
   start_lanes(std::move(sockets));
 }
 
-// A backend that cannot be opened again leaves no way on: the keeper's next engine tries until it
-// can be, and the driver's requests wait for that.
+// A backend that cannot be opened again leaves no way on here: the keeper's next engine tries until
+// it can be, and the driver's requests wait for that.
 std::uint64_t DriverFront::swap_backend(Deadline deadline) {
   const bool was_read_only = backend_->about().is_read_only();
   std::vector<FileDescriptor> sockets = hand_over(deadline);
   try {
     go_on(std::move(sockets));
   } catch (const Failure& failure) {
-    log_.error("the backend cannot be opened again: the engine ends, its keeper tries on",
-               {{"reason", failure.what()}});
-    ::_exit(static_cast<int>(failure.kind()));
+    lost_ = failure;
+    throw Failure(failure.kind(),
+                  std::string(failure.what()) +
+                      "; another engine adopts the device when its backend can be opened");
   }
   if (backend_->about().is_read_only() && !was_read_only) {
     throw Failure(FailureKind::failed, "the backend is read-only now: writes fail");

@@ -10,6 +10,7 @@
 #include "cli/engine.hpp"
 #include "cli/identity.hpp"
 #include "cli/patience.hpp"
+#include "cli/shelter.hpp"
 #include "client/runtime/error.hpp"
 
 namespace nbdring {
@@ -137,6 +138,9 @@ int serve_device(const Wanted& wanted, Beginning beginning, const RunFolder& fol
   TerminationSignals signals;
   const auto& former = beginning.former;
   const bool is_upgrade = !beginning.sockets.empty();
+  // Before the backend's server is started, which is spared as we are. Where we may not be, that is
+  // said when there is a device.
+  be_spared();
   BackendSource source = source_of(wanted, link, is_upgrade, log);
   auto backend = open_first(wanted, source, former && !is_upgrade, signals, link, log);
   if (!backend) return end_before_begin(link);

@@ -1,6 +1,5 @@
 #include "cli/keeper_process.hpp"
 
-#include <fcntl.h>
 #include <signal.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
@@ -14,6 +13,7 @@
 
 #include "cli/attached_device.hpp"
 #include "cli/notify.hpp"
+#include "cli/shelter.hpp"
 #include "kernel/netlink.hpp"
 #include "kernel/sysfs.hpp"
 
@@ -41,9 +41,8 @@ bool driver_holds(const DeviceRecord& record) {
 }
 
 // All of it, the program's text included: see keeper.hpp.
-void stay_in_memory(Log& log) {
-  const FileDescriptor score(::open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC));
-  if (!score.is_open() || ::write(score.get(), "-1000", 5) != 5) {
+void stay_whole_in_memory(Log& log) {
+  if (!be_spared()) {
     log.warning("the keeper can be killed when memory is short", {{"reason", error_text(errno)}});
   }
   if (::mlockall(MCL_CURRENT | MCL_FUTURE) != 0) {
@@ -85,7 +84,7 @@ void DeviceKeeper::begin() {
 void DeviceKeeper::go_on_with(int engine, FileDescriptor channel) {
   engine_ = KeeperChild(engine, std::move(channel));
   engine_.serves_since = Clock::now();
-  stay_in_memory(log_);
+  stay_whole_in_memory(log_);
 }
 
 int DeviceKeeper::run() {
@@ -198,7 +197,7 @@ void DeviceKeeper::announce(const std::string& text) {
     engine_.channel().send("unwanted");
   }
   announcer_ = nullptr;
-  stay_in_memory(log_);
+  stay_whole_in_memory(log_);
 }
 
 void DeviceKeeper::finish(int exit_code) {
@@ -211,17 +210,26 @@ void DeviceKeeper::finish(int exit_code) {
 void DeviceKeeper::engine_ended() {
   take_messages(engine_);  // its last words
   const std::optional<int> status = engine_.reap();
+  const bool served = engine_.has_served_for(seconds(0));
   const bool served_well = engine_.has_served_for(good_service);
   engine_.forget();
   if (candidate_.is_there() && has_sockets_) return;  // it goes on, or fails
   candidate_.end();
   if (over_ || !state_.record || !driver_holds(*state_.record)) return end_with_engine(status);
   if (served_well) restart_pause_ = milliseconds(0);
+  const std::string cause = failure_ ? failure_->what() : end_text(status);
+  if (served || !former_) note_stall(cause);
+  restart_later(cause);
+}
+
+// One stall, however many engines fail before one serves again: it began when the last one that
+// served ended.
+void DeviceKeeper::note_stall(const std::string& cause) {
   former_.emplace();
   former_->record = *state_.record;
-  former_->cause = end_text(status);
+  former_->cause = cause;
   former_->ended = Clock::now();
-  restart_later(failure_ ? failure_->what() : former_->cause);
+  ++state_.stalls;
 }
 
 void DeviceKeeper::end_with_engine(const std::optional<int>& status) {
@@ -253,7 +261,7 @@ void DeviceKeeper::start_engine() {
   auto sockets = Channel::make_sockets();
   if (former_) {
     former_->restarts = ++state_.restarts;
-    former_->stalls = ++state_.stalls;
+    former_->stalls = state_.stalls;
   }
   failure_.reset();
   std::fflush(nullptr);
