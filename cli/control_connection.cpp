@@ -40,6 +40,12 @@ FileDescriptor process_behind(int socket) {
 }  // namespace
 
 ControlConnection::ControlConnection(const std::string& path) : socket_(connect_unix(path)) {
+  const bool is_nobody_there = !socket_.is_open() && (errno == ENOENT || errno == ECONNREFUSED);
+  if (is_nobody_there) {
+    throw Failure(FailureKind::failed,
+                  "the device has no engine at the moment: its keeper starts another one, and logs "
+                  "what is in the way; try again");
+  }
   if (!socket_.is_open()) no_answer(path + ": " + error_text(errno));
   engine_ = process_behind(socket_.get());
 }

@@ -54,6 +54,10 @@ ControlReply DeviceOwner::upgrade(const std::string&) {
           ""};
 }
 
+void DeviceOwner::lost(const Failure&) {
+  ENSURE(!"a process without a keeper exchanges no backend");
+}
+
 DeviceSession::DeviceSession(const SessionParts& parts)
     : parts_(parts),
       control_(parts.loop, *this, parts.log),
@@ -181,9 +185,11 @@ ControlReply DeviceSession::resize(std::optional<std::uint64_t> size, bool force
             parts_.record.device() + " cannot be resized: " + reason, ""};
   }
   repair_.reset();  // another device may stand there afterwards
-  return resize_device(
+  ControlReply reply = resize_device(
       {parts_.served, parts_.attachment, parts_.record, parts_.record_file, parts_.log}, size,
       force);
+  if (const auto& lost = parts_.served.lost()) parts_.owner.lost(*lost);
+  return reply;
 }
 
 std::optional<ControlReply> DeviceSession::refused_at_the_end() const {

@@ -15,6 +15,7 @@
 #include "cli/repair.hpp"
 #include "cli/served_device.hpp"
 #include "cli/state.hpp"
+#include "client/runtime/error.hpp"
 #include "client/runtime/log.hpp"
 #include "client/runtime/loop.hpp"
 #include "client/runtime/sync.hpp"
@@ -34,8 +35,11 @@ class DeviceOwner {
   virtual void complete(DeviceStatus& status) const = 0;
   /// Hands the device to another program. exit_code 0: it serves, and this process is to end.
   virtual ControlReply upgrade(const std::string& program);
-  /// An upgrade has succeeded: nothing of the device is ours any more.
+  /// Nothing of the device is ours any more: an upgrade has succeeded, or the device was lost.
   virtual bool is_handed_over() const { return false; }
+  /// See ServedDevice: this process is to end, for another one to adopt the device. Called only
+  /// where a backend can be exchanged.
+  virtual void lost(const Failure& why);
   /// Why this device's size cannot be changed; empty: it can.
   virtual std::string fixed_size_reason() const { return ""; }
 

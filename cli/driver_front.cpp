@@ -136,17 +136,18 @@ void DriverFront::go_on(std::vector<FileDescriptor> sockets) {
   start_lanes(std::move(sockets));
 }
 
-// A backend that cannot be opened again leaves no way on: the keeper's next engine tries until it
-// can be, and the driver's requests wait for that.
+// A backend that cannot be opened again leaves no way on here: the keeper's next engine tries until
+// it can be, and the driver's requests wait for that.
 std::uint64_t DriverFront::swap_backend(Deadline deadline) {
   const bool was_read_only = backend_->about().is_read_only();
   std::vector<FileDescriptor> sockets = hand_over(deadline);
   try {
     go_on(std::move(sockets));
   } catch (const Failure& failure) {
-    log_.error("the backend cannot be opened again: the engine ends, its keeper tries on",
-               {{"reason", failure.what()}});
-    ::_exit(static_cast<int>(failure.kind()));
+    lost_ = failure;
+    throw Failure(failure.kind(),
+                  std::string(failure.what()) +
+                      "; another engine adopts the device when its backend can be opened");
   }
   if (backend_->about().is_read_only() && !was_read_only) {
     throw Failure(FailureKind::failed, "the backend is read-only now: writes fail");

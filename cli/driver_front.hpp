@@ -16,6 +16,7 @@
 #include "cli/state.hpp"
 #include "client/engine/backend.hpp"
 #include "client/engine/device.hpp"
+#include "client/runtime/error.hpp"
 #include "client/runtime/file_descriptor.hpp"
 #include "client/runtime/log.hpp"
 #include "client/runtime/loop.hpp"
@@ -55,6 +56,7 @@ class DriverFront final : public ServedDevice {
   Attachment& attachment() { return *attachment_; }
 
   std::uint64_t swap_backend(Deadline deadline) override;
+  const std::optional<Failure>& lost() const override { return lost_; }
   void grow_backend(std::uint64_t size) override;
 
   /// The connections, at a request boundary, for another process; the backend is closed. Failure:
@@ -78,6 +80,7 @@ class DriverFront final : public ServedDevice {
   Backend* backend_;
   std::unique_ptr<Device> lanes_;
   std::unique_ptr<Attachment> attachment_;
+  std::optional<Failure> lost_;
 };
 
 }  // namespace nbdring

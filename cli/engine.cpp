@@ -147,6 +147,16 @@ std::optional<ControlReply> Engine::ending() {
   return std::nullopt;
 }
 
+// The keeper's next engine adopts the device.
+void Engine::leave_to_keeper(const Failure& why) {
+  is_handed_over_ = true;
+  exit_code_ = static_cast<int>(why.kind());
+  device_.leave();
+  link_.failed(exit_code_, why.what());
+  log_.error("the engine ends: another one is to adopt the device",
+             {{"device", record().device()}, {"reason", why.what()}});
+}
+
 void Engine::complete(DeviceStatus& status) const {
   if (!stall_.cause.empty()) status.last_stall = stall_;
   if (former_) status.engine_restarts = former_->restarts;

@@ -13,6 +13,7 @@
 #include "cli/engine_link.hpp"
 #include "cli/signals.hpp"
 #include "cli/wanted.hpp"
+#include "client/runtime/error.hpp"
 #include "client/runtime/log.hpp"
 #include "client/runtime/loop.hpp"
 
@@ -59,12 +60,14 @@ class Engine final : private DeviceOwner {
   void complete(DeviceStatus& status) const override;
   ControlReply upgrade(const std::string& program) override;
   bool is_handed_over() const override { return is_handed_over_; }
+  void lost(const Failure& why) override { leave_to_keeper(why); }
 
   // Of an upgrade:
   ControlReply hand_over(const std::string& version);
   ControlReply handed_over(const std::string& version, Deadline::Clock::time_point began);
   ControlReply stay(const std::string& why, std::vector<FileDescriptor> sockets);
-  ControlReply leave_to_keeper(const std::string& why);
+  ControlReply left_to_keeper(const std::string& why);
+  void leave_to_keeper(const Failure& why);
 
   EngineLink& link_;
   TerminationSignals& signals_;

@@ -55,7 +55,7 @@ ControlReply Engine::hand_over(const std::string& version) {
   if (answer && answer->word == "refused") return stay(answer->text, std::move(sockets));
   // Also without an answer: the other engine may have read from the connections.
   sockets.clear();
-  return leave_to_keeper(answer ? answer->text : "its keeper does not answer");
+  return left_to_keeper(answer ? answer->text : "its keeper does not answer");
 }
 
 ControlReply Engine::handed_over(const std::string& version, Deadline::Clock::time_point began) {
@@ -76,19 +76,14 @@ ControlReply Engine::stay(const std::string& why, std::vector<FileDescriptor> so
   try {
     device_.front().go_on(std::move(sockets));
   } catch (const Failure& failure) {
-    return leave_to_keeper(why + "; and the backend cannot be opened again: " + failure.what());
+    return left_to_keeper(why + "; and the backend cannot be opened again: " + failure.what());
   }
   return refusal(record().device(), why + "; its engine serves on");
 }
 
-// Nobody knows what has been read from the connections: they end here, and the keeper's next engine
-// adopts the device.
-ControlReply Engine::leave_to_keeper(const std::string& why) {
-  is_handed_over_ = true;
-  exit_code_ = static_cast<int>(FailureKind::failed);
-  device_.leave();
-  log_.error("the engine ends: another one is to adopt the device",
-             {{"device", record().device()}, {"reason", why}});
+// Nobody knows what has been read from the connections: they end here.
+ControlReply Engine::left_to_keeper(const std::string& why) {
+  leave_to_keeper(Failure(FailureKind::failed, why));
   return refusal(record().device(), why + "; another engine adopts the device");
 }
 

@@ -210,17 +210,26 @@ void DeviceKeeper::finish(int exit_code) {
 void DeviceKeeper::engine_ended() {
   take_messages(engine_);  // its last words
   const std::optional<int> status = engine_.reap();
+  const bool served = engine_.has_served_for(seconds(0));
   const bool served_well = engine_.has_served_for(good_service);
   engine_.forget();
   if (candidate_.is_there() && has_sockets_) return;  // it goes on, or fails
   candidate_.end();
   if (over_ || !state_.record || !driver_holds(*state_.record)) return end_with_engine(status);
   if (served_well) restart_pause_ = milliseconds(0);
+  const std::string cause = failure_ ? failure_->what() : end_text(status);
+  if (served || !former_) note_stall(cause);
+  restart_later(cause);
+}
+
+// One stall, however many engines fail before one serves again: it began when the last one that
+// served ended.
+void DeviceKeeper::note_stall(const std::string& cause) {
   former_.emplace();
   former_->record = *state_.record;
-  former_->cause = end_text(status);
+  former_->cause = cause;
   former_->ended = Clock::now();
-  restart_later(failure_ ? failure_->what() : former_->cause);
+  ++state_.stalls;
 }
 
 void DeviceKeeper::end_with_engine(const std::optional<int>& status) {
@@ -252,7 +261,7 @@ void DeviceKeeper::start_engine() {
   auto sockets = Channel::make_sockets();
   if (former_) {
     former_->restarts = ++state_.restarts;
-    former_->stalls = ++state_.stalls;
+    former_->stalls = state_.stalls;
   }
   failure_.reset();
   std::fflush(nullptr);

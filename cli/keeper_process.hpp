@@ -41,6 +41,7 @@ class DeviceKeeper {
   void become_engine(EngineLink::Start start);
   void engine_ended();
   void end_with_engine(const std::optional<int>& status);
+  void note_stall(const std::string& cause);
   void restart_later(const std::string& cause);
   void end_without_engine();
   void finish(int exit_code);

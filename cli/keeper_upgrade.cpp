@@ -137,10 +137,7 @@ void DeviceKeeper::candidate_failed(const std::string& why) {
     engine_.channel().send(has_begun_ ? "lost" : "refused", why);
     return;
   }
-  former_.emplace();
-  former_->record = *state_.record;
-  former_->cause = "died in an upgrade";
-  former_->ended = Clock::now();
+  note_stall("died in an upgrade");
   restart_later(why);
 }
 

@@ -112,10 +112,18 @@ class Resize {
 
   std::uint64_t swap() {
     const auto began = Clock::now();
-    const std::uint64_t there = parts_.served.swap_backend(Deadline::in(swap_wait));
+    const std::uint64_t there = swap_backend();
     const auto stall = std::chrono::ceil<std::chrono::milliseconds>(Clock::now() - began);
     result_.stall_ms += static_cast<std::uint64_t>(stall.count());
     return there;
+  }
+
+  std::uint64_t swap_backend() {
+    try {
+      return parts_.served.swap_backend(Deadline::in(swap_wait));
+    } catch (const Failure& failure) {
+      fail(failure.kind(), failure.what());
+    }
   }
 
   void set_size(std::uint64_t size) {

@@ -5,9 +5,11 @@
 // On the session's loop.
 
 #include <cstdint>
+#include <optional>
 
 #include "client/engine/backend.hpp"
 #include "client/engine/device.hpp"
+#include "client/runtime/error.hpp"
 #include "kernel/deadline.hpp"
 
 namespace nbdring {
@@ -18,9 +20,11 @@ class ServedDevice {
   virtual Device& device() = 0;
 
   /// Stops the lanes at a request boundary, opens the backend anew and serves the same connections
-  /// with it; returns its size in bytes. Failure: the former one serves again, or, where that
-  /// cannot be opened any more either, the device fails its I/O, as the text says.
+  /// with it; returns its size in bytes. Failure: what served serves on, unless lost().
   virtual std::uint64_t swap_backend(Deadline deadline) = 0;
+  /// Why a swap found no backend any more: nothing is behind the device, and this process cannot
+  /// serve it. Nothing: it is served.
+  virtual const std::optional<Failure>& lost() const = 0;
   /// Makes what holds the bytes larger, before a swap. Failure where it cannot be made so.
   virtual void grow_backend(std::uint64_t size) = 0;
 

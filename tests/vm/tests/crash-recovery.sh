@@ -50,7 +50,8 @@ import json
 job = json.load(open("fio.json"))["jobs"][0]
 print(max(job["write"]["clat_ns"]["max"], job["read"]["clat_ns"]["max"]) // 1000000)')
   echo "$1: fio waited at most $max ms"
-  ((max <= (timeout + 4) * 1000)) || fail "a request waited $max ms"
+  # On a host that is busy the driver's timer ends connections that have just been made, too.
+  ((max <= (timeout + 10) * 1000)) || fail "a request waited $max ms"
 }
 
 under_file_system() {
