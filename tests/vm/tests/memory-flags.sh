@@ -1,6 +1,6 @@
 #!/bin/bash
-# What shields the processes of a device when memory is short: read back from the kernel, thread by thread, for a file
-# and for a TLS remote.
+# What shields the processes of a device when memory is short: read back from the kernel, thread by thread, for a file,
+# for a TLS remote, and for a server that the engine has started, which must not be killed either.
 # vm-timeout: 300
 source "$(dirname "$0")/memory-functions.sh"
 trap 'stop_servers; show_leftovers_on_failure' EXIT
@@ -51,6 +51,13 @@ wait_for_port 10809
 attach --connections 2 "nbds://alice@localhost/?tls-psk-file=$SCRATCH/keys/keys.psk"
 dd if="$device" of=/dev/null bs=1M count=8 iflag=direct status=none
 shielded "a TLS remote" 3
+detach "$device"
+
+stop_servers
+attach "exec:nbdkit file $SCRATCH/image"
+server=$(pgrep -x nbdkit | xargs)
+[[ $server =~ ^[0-9]+$ ]] || fail "the engine has started '$server', not one server"
+is "oom_score_adj of the server" "$(cat "/proc/$server/oom_score_adj")" -1000
 detach "$device"
 
 is "leftovers" "$(leftovers)" ""
