@@ -61,7 +61,8 @@ with open("/scratch/parts.image", "r+b") as disk:
 start_load() {
   local unit=load-$1
   # It may have been restarted together with the device.
-  systemctl is-active -q "$unit" || systemd-run -q --unit "$unit" -p RequiresMountsFor="/mnt/$1" bash -c '
+  systemctl is-active -q "$unit" || systemd-run -q --unit "$unit" -p RequiresMountsFor="/mnt/$1" \
+    -p TimeoutStopSec=20 bash -c '
     for ((i = 0; ; i++)); do
       dd if=/dev/urandom of=/mnt/'"$1"'/load.$((i % 5)) bs=256k count=8 conv=fsync status=none
     done'
