@@ -10,7 +10,7 @@
 source "$(dirname "$0")/detach-functions.sh"
 cd "$SCRATCH"
 
-limit=8000  # 5 s, and what an emulated machine on a busy host costs
+limit=6000  # 5 s, and what an emulated machine on a busy host costs
 truncate --size 64M image
 keeper_of() { record_of keeper; }
 engine_of() { record_of pid; }
