@@ -58,7 +58,8 @@ void clean_up_after(const DeviceRecord& dead, const RunFolder& folder, Log& log)
                                          in_use_text(dead.device(), users));
   }
   log.warning("cleaning up after an engine that has died", {{"device", dead.device()}});
-  if (disconnect_index(dead.index, disconnect_wait, log)) folder.forget(dead.index);
+  const DisconnectEnd end = disconnect_index(dead.index, disconnect_wait, log);
+  if (end == DisconnectEnd::done) folder.forget(dead.index);
 }
 
 AttachedDevice::AttachedDevice(Loop& loop, Backend& backend, const DeviceSettings& settings,

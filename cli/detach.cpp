@@ -196,7 +196,7 @@ void Detach::end_from_here(const DeviceRecord& record, Deadline deadline) {
 
 void Detach::end_without_engine(std::uint32_t index, milliseconds wait) {
   const std::string device = "/dev/" + device_name(index);
-  switch (force_disconnect_index(index, wait, log_)) {
+  switch (disconnect_index(index, wait, log_)) {
     case DisconnectEnd::done:
       return folder_.forget(index);
     case DisconnectEnd::held:
@@ -231,27 +231,15 @@ void Detach::wait_for_gateway(const DeviceRecord& record, const std::string& bod
   if (is_held && !force_) throw Failure(FailureKind::failed, held_text(record.device()));
 }
 
-// All are tried. The exit code is that of the first that failed.
-int detach_all(Detach& detach, const RunFolder& folder, Log& log) {
-  int exit_code = 0;
-  for (const KnownDevice& known : folder.devices()) {
-    try {
-      detach.end(known);
-    } catch (const Failure& failure) {
-      log.error(failure.what());
-      if (exit_code == 0) exit_code = static_cast<int>(failure.kind());
-    }
-  }
-  return exit_code;
-}
-
 }  // namespace
 
 int run_detach(const DetachCommand& command, const CommonOptions& common) {
   Log log = common.log();
   const RunFolder folder;
   Detach detach(folder, command.force, log);
-  if (command.all) return detach_all(detach, folder, log);
+  if (command.all) {
+    return with_each_device(folder, log, [&](const KnownDevice& known) { detach.end(known); });
+  }
   const auto index = device_index(command.target);
   const auto device = index ? Sysfs().device(*index) : std::nullopt;
   if (device && device->attached && !folder.find(command.target)) {

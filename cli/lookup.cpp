@@ -42,4 +42,18 @@ KnownDevice look_up(const RunFolder& folder, const std::string& target,
                 "'" + target + "' is not attached; `nbdring list` shows what is");
 }
 
+int with_each_device(const RunFolder& folder, Log& log,
+                     const std::function<void(const KnownDevice&)>& turn) {
+  int exit_code = 0;
+  for (const KnownDevice& known : folder.devices()) {
+    try {
+      turn(known);
+    } catch (const Failure& failure) {
+      log.error(failure.what());
+      if (exit_code == 0) exit_code = static_cast<int>(failure.kind());
+    }
+  }
+  return exit_code;
+}
+
 }  // namespace nbdring

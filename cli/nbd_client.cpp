@@ -66,7 +66,7 @@ void disconnect_others(std::uint32_t index, Log& log) {
   const auto users = lasting_users_of(index, Deadline::in(passing_user_wait));
   const std::string device = "/dev/" + device_name(index);
   if (!users.empty()) throw Failure(FailureKind::failed, in_use_text(device, users));
-  if (!disconnect_index(index, disconnect_wait, log)) {
+  if (disconnect_index(index, disconnect_wait, log) != DisconnectEnd::done) {
     throw Failure(FailureKind::failed, held_text(device));
   }
 }

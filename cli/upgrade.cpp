@@ -50,28 +50,15 @@ void upgrade_one(const KnownDevice& known, const RunFolder& folder, const std::s
         ", I/O waited " + std::to_string(result.value("stall_ms", std::uint64_t{0})) + " ms\n");
 }
 
-// All are tried. The exit code is that of the first that failed.
-int upgrade_all(const RunFolder& folder, const std::string& program, Log& log) {
-  int exit_code = 0;
-  for (const KnownDevice& known : folder.devices()) {
-    try {
-      upgrade_one(known, folder, program);
-    } catch (const Failure& failure) {
-      log.error(failure.what());
-      if (exit_code == 0) exit_code = static_cast<int>(failure.kind());
-    }
-  }
-  return exit_code;
-}
-
 }  // namespace
 
 int run_upgrade(const UpgradeCommand& command, const CommonOptions& common) {
   Log log = common.log();
   const RunFolder folder;
   const std::string program = absolute_program(command.program);
-  if (command.all) return upgrade_all(folder, program, log);
-  upgrade_one(look_up(folder, command.target, common), folder, program);
+  const auto upgrade = [&](const KnownDevice& known) { upgrade_one(known, folder, program); };
+  if (command.all) return with_each_device(folder, log, upgrade);
+  upgrade(look_up(folder, command.target, common));
   return 0;
 }
 

@@ -62,8 +62,7 @@ DisconnectEnd disconnect_device(Netlink& netlink, const DisconnectTarget& target
   return DisconnectEnd::done;
 }
 
-DisconnectEnd force_disconnect_index(std::uint32_t index, std::chrono::milliseconds time,
-                                     Log& log) {
+DisconnectEnd disconnect_index(std::uint32_t index, std::chrono::milliseconds time, Log& log) {
   const Deadline deadline = Deadline::in(time);
   const auto device = Sysfs().device(index);
   if (!device || !device->attached) return DisconnectEnd::done;
@@ -80,10 +79,6 @@ DisconnectEnd force_disconnect_index(std::uint32_t index, std::chrono::milliseco
   if (!opened.is_ok()) fail_errno(FailureKind::cannot_attach, "netlink family nbd", opened.error);
   const DisconnectTarget target{index, device->backend, false};
   return disconnect_device(netlink, target, deadline, log);
-}
-
-bool disconnect_index(std::uint32_t index, std::chrono::milliseconds time, Log& log) {
-  return force_disconnect_index(index, time, log) == DisconnectEnd::done;
 }
 
 }  // namespace nbdring

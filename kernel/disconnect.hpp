@@ -39,11 +39,6 @@ DisconnectEnd disconnect_device(Netlink& netlink, const DisconnectTarget& target
 /// with or without a record. `done` also when it was not attached. Its engine must not live: a
 /// stopped one would hold generic netlink for everybody until the request's timeout. Failure
 /// (cannot_attach) where this user may not.
-DisconnectEnd force_disconnect_index(std::uint32_t index, std::chrono::milliseconds deadline,
-                                     Log& log);
-
-/// Disconnects a device of which only the index is known. True also when it was not attached.
-/// Failure (cannot_attach) where this user may not.
-bool disconnect_index(std::uint32_t index, std::chrono::milliseconds deadline, Log& log);
+DisconnectEnd disconnect_index(std::uint32_t index, std::chrono::milliseconds time, Log& log);
 
 }  // namespace nbdring

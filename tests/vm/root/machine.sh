@@ -38,7 +38,9 @@ start_machine() {
     -chardev "pipe,id=agent,path=$job_folder/agent" -device virtserialport,name=agent,chardev=agent)
   ((++machines))
   [[ ! -e $job_folder/console.log ]] || mv "$job_folder/console.log" "$job_folder/console-$machines.log"
-  [[ -p $job_folder/agent.in ]] || mkfifo "$job_folder/agent.in" "$job_folder/agent.out"
+  # New ones for each: whoever was started meanwhile has the old ones open, with what nobody read.
+  rm -f "$job_folder"/agent.{in,out}
+  mkfifo "$job_folder"/agent.{in,out}
   qemu-system-x86_64 "${arguments[@]}" >"$job_folder/qemu.log" 2>&1 </dev/null &
   qemu_pid=$!
   exec {to_agent}<>"$job_folder/agent.in" {from_agent}<>"$job_folder/agent.out"
