@@ -2,6 +2,7 @@
 # The keeper is killed: the engine serves on and has another one. Both are killed: `attach` adopts the device. An engine
 # that is killed while it takes over, and one that aborts, are only two more that died.
 # vm-timeout: 300
+# check-kernel: 6.1
 # vm-allow: (nbd[0-9]+: (Receive|Send) (control|data) failed|Dead connection|Connection timed out|shutting down sockets)
 source "$(dirname "$0")/device-functions.sh"
 cd "$SCRATCH"

@@ -3,6 +3,7 @@
 # map is older than what was acknowledged. The next engine finds all of it with the keeper.
 # Two kills each; NBDRING_LONG=1: twenty.
 # vm-timeout: 600
+# check-kernel: 6.1
 # vm-allow: (nbd[0-9]+: (Receive|Send) (control|data) failed|Dead connection|Connection timed out|shutting down sockets)
 # vm-allow: (block nbd[0-9]+: )?(Other side returned|Possible stuck request)
 source "$(dirname "$0")/device-functions.sh"

@@ -3,6 +3,7 @@
 # what was acknowledged is nowhere but in what the keeper holds: it is all there afterwards, and no write has failed.
 # Twice with many connections and twice with one; NBDRING_LONG=1: twenty times each.
 # vm-timeout: 900
+# check-kernel: 6.12
 # vm-allow: (nbd[0-9]+: (Receive|Send) (control|data) failed|Dead connection|Connection timed out|shutting down sockets)
 # vm-allow: (block nbd[0-9]+: )?(Other side returned|Possible stuck request)
 source "$(dirname "$0")/remote-functions.sh"

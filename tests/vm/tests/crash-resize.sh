@@ -2,6 +2,7 @@
 # A resize that finds its server gone says so, and the device goes on: other engines try until the server is back, which
 # is one stall however many of them fail, and no request does.
 # vm-timeout: 200
+# check-kernel: 6.12
 # vm-allow: nbd[0-9]+: (Receive control|Send (control|data|disconnect)) failed|Dead connection|Connection timed out
 # vm-allow: nbd[0-9]+: shutting down sockets
 source "$(dirname "$0")/remote-functions.sh"

@@ -1,6 +1,7 @@
 #!/bin/bash
 # Who holds a device is named: dm, md, a partition's mount, swap on a partition, a process with a node of its own.
 # vm-timeout: 300
+# check-kernel: 6.1
 source "$(dirname "$0")/device-functions.sh"
 cd "$SCRATCH"
 

@@ -1,6 +1,7 @@
 #!/bin/bash
 # What fsync on the device promises is true on the disk below: after it, the image has no dirty page,
 # and the image's file system has seen a sync of it for each one (the kernel's own trace says so).
+# check-kernel: 6.12
 source "$(dirname "$0")/device-functions.sh"
 
 cd "$SCRATCH"

@@ -2,6 +2,7 @@
 # A read-only image is a read-only device: whichever way it was asked for, nothing can change a byte.
 # The kernel says so when somebody tries:
 # vm-allow: nbd[0-9]+.*(read-only|recovery required)|Trying to write to read-only
+# check-kernel: 6.1
 source "$(dirname "$0")/device-functions.sh"
 
 cd "$SCRATCH"

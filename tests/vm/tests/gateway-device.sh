@@ -2,6 +2,7 @@
 # A peer's disk on /dev/nbd0: by `nbdring gateway` over websockets, and by `nbd-proxy` over standard input and output.
 # Hooks read the device while they run; list, status and detach know it; an eject of a mounted disk waits.
 # vm-timeout: 300
+# check-kernel: 6.12
 # vm-allow: Other side returned error|I/O error|EXT4-fs (error|warning)|JBD2: .*[Ee]rror
 source "$(dirname "$0")/remote-functions.sh"
 trap 'stop_servers; cat "$SCRATCH/gateway.log" >&2 || true; show_leftovers_on_failure' EXIT

@@ -1,6 +1,7 @@
 #!/bin/bash
 # Scripts written for nbd-client, with ours in its place; and the same words to both: the original is the oracle.
 # vm-timeout: 400
+# check-kernel: 6.12
 # The original makes the driver say that it shut sockets down:
 # vm-allow: shutting down sockets|Receive control failed|Other side returned error|I/O error
 set -Eeuo pipefail

@@ -1,6 +1,7 @@
 #!/bin/bash
 # What the package's scripts do to a device that is written to: a new version is handed it, a removal leaves it alone.
 # vm-timeout: 200
+# check-kernel: 6.1
 set -Eeuo pipefail
 source "$(dirname "$0")/kernel-functions.sh"
 trap 'echo "${BASH_SOURCE[-1]##*/}: failed at line $LINENO: $BASH_COMMAND" >&2' ERR

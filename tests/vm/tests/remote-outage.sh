@@ -2,6 +2,7 @@
 # The network goes away under verified writes, for 1 and for 10 seconds (with NBDRING_LONG=1 also for 100): no I/O
 # error. With a recovery window that is shorter: I/O errors, and a device that can be detached at once.
 # vm-timeout: 400
+# check-kernel: 6.1
 # vm-allow: (Buffer I/O error|I/O error, dev nbd0|blk_update_request|Other side returned error \(5\)|(Receive control|Send disconnect) failed)
 source "$(dirname "$0")/remote-functions.sh"
 trap 'stop_servers; show_leftovers_on_failure' EXIT

@@ -3,6 +3,7 @@
 # export that grew; partitions and a mounted file system; the driver, the record and status agree, and verified writes
 # go on meanwhile without an error.
 # vm-timeout: 600
+# check-kernel: 6.12
 # vm-allow: block nbd0: (Receive control|Send disconnect) failed
 source "$(dirname "$0")/remote-functions.sh"
 trap 'stop_servers; show_leftovers_on_failure' EXIT

@@ -5,6 +5,7 @@
 # vm-init: systemd
 # vm-companion: ../companions/far-server.py
 # vm-timeout: 400
+# check-kernel: 6.12
 source "$(dirname "$0")/systemd-functions.sh"
 
 check_units() {

@@ -4,6 +4,7 @@
 # vm-init: systemd
 # vm-companion: ../companions/far-server.py
 # vm-timeout: 300
+# check-kernel: 6.1
 # The engine's end is seen by the driver, which sends again what was on its way:
 # vm-allow: block nbd[0-9]+: (Receive control failed|Send (control|data) failed)
 # vm-allow: block nbd[0-9]+: (shutting down sockets|Dead connection|Connection timed out)

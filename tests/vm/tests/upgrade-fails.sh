@@ -3,6 +3,7 @@
 # one adopts the device when that is possible again. A new engine that is killed at any moment of the change costs
 # nothing but time.
 # vm-timeout: 400
+# check-kernel: 6.12
 # vm-allow: (nbd[0-9]+: (Receive|Send) (control|data) failed|Dead connection|Connection timed out|shutting down sockets)
 source "$(dirname "$0")/device-functions.sh"
 cd "$SCRATCH"
