@@ -40,6 +40,12 @@ void EngineLink::keep(const std::string& name, int fd) {
                                          "' would be lost with the engine; attach it again");
 }
 
+void EngineLink::drop(const std::string& name) noexcept {
+  const std::lock_guard lock(kept_lock_);
+  kept_.erase(name);
+  channel_.send("drop", name);
+}
+
 FileDescriptor EngineLink::netlink() {
   auto socket = find(netlink_name);
   return socket ? std::move(*socket) : FileDescriptor();
@@ -96,6 +102,7 @@ bool EngineLink::renew(const DeviceRecord& record, Log& log) {
   }
   NewKeeper fresh = start_keeper(std::move(state), log);
   if (fresh.process == 0) return false;
+  const std::lock_guard lock(kept_lock_);
   keeper_ = fresh.process;
   channel_ = Channel(std::move(fresh.channel));
   return true;

@@ -3,8 +3,8 @@
 // the keeper's hands, and what it tells it.
 //
 // A device without a keeper (the gateway's) has no link. Used by the front end's thread, but for
-// keep() and find(). A keeper that has died is no failure of what the engine does: the link says
-// so once, and the device is served on.
+// find(), keep() and drop(). A keeper that has died is no failure of what the engine does: the link
+// says so once, and the device is served on.
 
 #include <chrono>
 #include <cstdint>
@@ -53,9 +53,10 @@ class EngineLink final : public Keepsakes {
   static constexpr const char* netlink_name = "netlink";
   static constexpr const char* lock_name = "lock";
 
-  /// Any thread, one at a time. What this engine has kept itself is found as well.
+  /// Any thread. What this engine has kept itself is found as well.
   std::optional<FileDescriptor> find(const std::string& name) override;
   void keep(const std::string& name, int fd) override;
+  void drop(const std::string& name) noexcept override;
 
   /// The socket for the driver that stays open for the device's life; a descriptor of its own.
   FileDescriptor netlink();

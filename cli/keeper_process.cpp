@@ -168,6 +168,9 @@ void DeviceKeeper::take_of_device(ChannelMessage message) {
     FileDescriptor& kept = state_.kept[message.text];
     kept = std::move(message.descriptors.front());
     if (message.text != EngineLink::lock_name) notify_store(message.text, kept.get());
+  } else if (message.word == "drop") {
+    state_.kept.erase(message.text);
+    notify_forget(message.text);
   } else if (message.word == "attached") {
     state_.record = record_from_json(message.text);
   } else if (message.word == "afresh") {

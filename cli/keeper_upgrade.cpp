@@ -31,9 +31,11 @@ constexpr seconds introduction_wait{10};  // for a program to say that it is an 
 constexpr seconds take_over_wait{40};     // from there to its service
 constexpr seconds leave_wait{15};         // for an engine that has handed its device over
 
-KeptDescriptors duplicates_of(const KeptDescriptors& kept) {
+KeptDescriptors for_another_engine(const KeptDescriptors& kept) {
   KeptDescriptors copies;
-  for (const auto& [name, fd] : kept) copies[name] = duplicate(fd.get());
+  for (const auto& [name, fd] : kept) {
+    if (!name.starts_with(Keepsakes::connection_prefix)) copies[name] = duplicate(fd.get());
+  }
   return copies;
 }
 
@@ -44,7 +46,7 @@ Passed passed_to_candidate(const KeeperState& state, FileDescriptor channel) {
   passed.state.directory = state.directory;
   passed.state.in_background = state.in_background;
   passed.state.record = state.record;
-  passed.state.kept = duplicates_of(state.kept);
+  passed.state.kept = for_another_engine(state.kept);
   passed.partner = ::getpid();
   passed.channel = std::move(channel);
   passed.former.emplace();
@@ -94,6 +96,8 @@ void DeviceKeeper::take_of_candidate(ChannelMessage message) {
     candidate_word_ = message.text.substr(message.text.find(' ') + 1);
   } else if (message.word == "keep" && message.descriptors.size() == 1) {
     new_state_.kept[message.text] = std::move(message.descriptors.front());
+  } else if (message.word == "drop") {
+    new_state_.kept.erase(message.text);
   } else if (message.word == "attached") {
     new_state_.record = record_from_json(message.text);
   } else if (message.word == "serving") {

@@ -58,6 +58,7 @@ void JournalFile::make(std::size_t capacity, Keepsakes* keepsakes) {
   mapping_ = Mapping(file_.get(), 0, page);
   head_ = new (mapping_.bytes().data()) Head{};
   head_->magic = magic;
+  head_->all_held = 1;
   head_->capacity = std::min((capacity + page - 1) / page * page, capacity_max);
   if (keepsakes != nullptr) keepsakes->keep(keepsake, file_.get());
 }
@@ -86,6 +87,10 @@ std::unique_ptr<Journal> JournalFile::add() {
 
 void JournalFile::note_fence(Clock::time_point until) noexcept {
   head_->fence = std::max<std::int64_t>(head_->fence, until.time_since_epoch().count());
+}
+
+void JournalFile::set_fence(Clock::time_point until) noexcept {
+  head_->fence = until.time_since_epoch().count();
 }
 
 Clock::time_point JournalFile::fence() const {

@@ -12,7 +12,7 @@
 //
 // Numbers of the same name mean the same as in remote.hpp. A journal is added when a lane needs one
 // and never taken away; the file only grows, and nobody has to be told. Not thread-safe but for the
-// two counters.
+// two counters and note_unheld().
 
 #include <atomic>
 #include <chrono>
@@ -45,7 +45,12 @@ class JournalFile {
 
   /// Ghosts of a connection may come until then.
   void note_fence(Clock::time_point until) noexcept;
+  void set_fence(Clock::time_point until) noexcept;
   Clock::time_point fence() const;
+
+  /// A connection is used that nobody holds beyond this engine (kept_connections.hpp). Any thread.
+  void note_unheld() noexcept { head_->all_held = 0; }
+  bool all_were_held() const { return was_found_ && head_->all_held != 0; }
 
   /// The export that the entries belong to, as far as there is room for its texts.
   void set_identity(const Export& about) noexcept;
@@ -67,6 +72,7 @@ class JournalFile {
     std::uint16_t transmission_flags;
     char name[text_bytes];
     char description[text_bytes];
+    std::atomic<std::uint32_t> all_held;  // every connection that was used
   };
 
   void make(std::size_t capacity, Keepsakes* keepsakes);

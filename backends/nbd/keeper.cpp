@@ -30,6 +30,7 @@ Keeper::Keeper(Loop& loop, const ConnectionSource& source, Remote& remote,
       jitter_(options.jitter_seed) {}
 
 Task<void> Keeper::start() {
+  remote_.take_former();  // first: the server may allow one connection only
   auto dialled = co_await source_.dial(loop_);
   presented(dialled.about);  // throws what cannot be used, while there is nothing yet to be ended
   remote_.set_identity(dialled.about, dialled.tls_report);
@@ -42,7 +43,8 @@ Task<void> Keeper::start() {
                     source_.reaches_one_server() && !rewrites_blocks(remote_.identity());
   if (!many) remote_.set_single();
   remote_.open_journals();
-  spare_ = make_link(loop_, std::move(dialled), options_.connection);
+  ConnectionHold hold = remote_.hold(*dialled.socket);
+  spare_ = make_link(loop_, std::move(dialled), options_.connection, std::move(hold));
   if (!many) use_one_connection();
   adopts_ = remote_.work().recover;
   remote_.set_keeper(*this);
@@ -141,7 +143,8 @@ Task<void> Keeper::dial_again(std::string& failure) {
     failure = difference(remote_.identity(), dialled.about);
     if (failure.empty()) {
       remote_.note_size(dialled.about.size);
-      spare_ = make_link(loop_, std::move(dialled), options_.connection);
+      ConnectionHold hold = remote_.hold(*dialled.socket);
+      spare_ = make_link(loop_, std::move(dialled), options_.connection, std::move(hold));
     } else {
       remote_.refuse(failure);
     }
@@ -152,6 +155,10 @@ Task<void> Keeper::dial_again(std::string& failure) {
 
 // Nothing is written before the fence: not the journals, and not what is parked.
 Task<bool> Keeper::write_again(Link& link, std::string& failure) {
+  if (remote_.awaits_former() && !is_ending()) {
+    const bool has_ended = co_await remote_.kept().see_former_end(loop_, remote_.fence());
+    remote_.former_seen(has_ended);
+  }
   while (Clock::now() < remote_.fence() && !is_ending()) {
     co_await wait_until(remote_.fence());
   }

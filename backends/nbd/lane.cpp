@@ -119,7 +119,8 @@ Task<std::unique_ptr<Link>> NbdLane::connect(Refused& refused) {
     refused.is_other_disk = !refused.reason.empty();
     if (!refused.is_other_disk) {  // else its connection closes
       remote_.note_size(dialled.about.size);
-      link = make_link(loop_, std::move(dialled), options_.connection);
+      ConnectionHold hold = remote_.hold(*dialled.socket);
+      link = make_link(loop_, std::move(dialled), options_.connection, std::move(hold));
     }
   } catch (const std::exception& error) {
     refused.reason = error.what();
@@ -155,6 +156,7 @@ Task<void> NbdLane::live(std::uint64_t epoch, std::unique_ptr<Link> link) {
   co_await wait_unused();
   const std::string reason = connection.lost_reason();
   link_ = nullptr;
+  const ConnectionHold hold = std::move(link->hold);  // until the remote knows of ghosts
   link.reset();
   remote_.ended(*this, fence, lost_changes_ > 0);
   if (never_served) {

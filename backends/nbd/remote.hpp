@@ -36,8 +36,9 @@
 // A crash of ours. The journals, the two counters and the export's identity lie in a file that the
 // next engine of the device finds (journal_file.hpp). It begins as after a loss: what is there is
 // written again, and flushed, before the first epoch. Its ghosts are the dead engine's: where that
-// had changes on their way, nothing is written for fence_delay, for nobody saw the end of its
-// connections. An engine that ended in an orderly way leaves nothing to be done.
+// had changes on their way, nothing is written until the server has closed its connections, which
+// outlived it (kept_connections.hpp), or, where one of them did not, for fence_delay. An engine
+// that ended in an orderly way leaves nothing to be done.
 //
 // What this cannot do: a server that says it has flushed and has not, two servers behind one
 // address with different contents, ghosts that outlive the fence's delay.
@@ -56,6 +57,7 @@
 
 #include "backends/nbd/connection.hpp"
 #include "backends/nbd/journal_file.hpp"
+#include "backends/nbd/kept_connections.hpp"
 #include "backends/nbd/remote_log.hpp"
 #include "backends/nbd/remote_options.hpp"
 #include "client/engine/backend_health.hpp"
@@ -93,7 +95,8 @@ class Remote {
     bool had_answers = false;  // ...after it had done something useful
   };
 
-  Remote(const RemoteOptions& options, RemoteLog& log) : options_(options), log_(log) {}
+  Remote(const RemoteOptions& options, RemoteLog& log)
+      : options_(options), log_(log), kept_(options.keepsakes) {}
   ~Remote();
 
   // --- the data path; any thread, no lock ---
@@ -130,6 +133,8 @@ class Remote {
   std::optional<std::uint64_t> epoch() const;
   /// Every connection of that epoch has ended: what is sent from now on goes behind the fence.
   bool has_left(std::uint64_t epoch) const;
+  /// Before anything is sent on it.
+  ConnectionHold hold(const Stream& socket) noexcept;
   /// It has connected, in the epoch it was given. False: too late, end it.
   bool connected(Member& member, std::uint64_t epoch);
   /// What the server says of its size, which is not smaller than identity()'s: a larger one is
@@ -159,6 +164,14 @@ class Remote {
   void ended(Member& member, Connection::Fence fence, bool had_changes);
 
   // --- the keeper ---
+
+  /// The connections of a former engine that died: nothing more is sent on them.
+  void take_former();
+  /// Whether their end would tell that no ghost can come: it is to be seen (kept()) before anything
+  /// is written, and told.
+  bool awaits_former() const;
+  void former_seen(bool has_ended);
+  KeptConnections& kept() { return kept_; }
 
   /// What wakes the keeper: as a member, but it is none.
   void set_keeper(Member& keeper) { keeper_ = &keeper; }
@@ -223,6 +236,7 @@ class Remote {
 
   const RemoteOptions& options_;
   RemoteLog& log_;
+  KeptConnections kept_;
   std::unique_ptr<JournalFile> file_;  // with the counters; constant once opened
   std::atomic<bool> flush_failed_{false};
   std::atomic<bool> refusing_{false};
@@ -244,6 +258,7 @@ class Remote {
   std::vector<Journal*> free_journals_;             // empty, nobody's
   std::vector<Journal*> orphans_;                   // nobody's, not empty when last looked at
   Clock::time_point fence_{};
+  std::optional<Clock::time_point> fence_once_seen_;  // if the former's connections end
   Clock::time_point lost_at_{};
   Clock::time_point state_since_ = Clock::now();
   unsigned misled_ = 0;

@@ -24,6 +24,7 @@ void Remote::open_journals() {
                                         keeps_journal_ ? options_.keepsakes : nullptr);
   const bool is_written = !identity_.is_read_only() && !options_.read_only;
   if (is_written) adopt_journals();
+  if (!fence_once_seen_) kept_.drop_former();
   file_->set_identity(identity_);
 }
 
@@ -38,6 +39,7 @@ void Remote::adopt_journals() {
     orphans_.push_back(journal.get());
     journals_.push_back(std::move(journal));
   }
+  if (has_ghosts && file_->all_were_held()) fence_once_seen_ = fence_;
   if (has_ghosts) expect_ghosts();
   if (!has_entries && fence_ <= Clock::now()) return;
   const std::string other = difference(file_->identity(), JournalFile::shortened(identity_));
@@ -53,6 +55,29 @@ void Remote::adopt_journals() {
            "an engine of this device has died: requests wait until what it left is "
            "written again",
            "");
+}
+
+void Remote::take_former() {
+  if (options_.after_crash) kept_.take_former();
+}
+
+bool Remote::awaits_former() const {
+  const std::lock_guard guard(lock_);
+  return fence_once_seen_.has_value();
+}
+
+void Remote::former_seen(bool has_ended) {
+  const std::lock_guard guard(lock_);
+  if (has_ended) file_->set_fence(fence_ = *fence_once_seen_);
+  fence_once_seen_.reset();
+  kept_.drop_former();
+}
+
+ConnectionHold Remote::hold(const Stream& socket) noexcept {
+  if (!keeps_journal_) return {};
+  ConnectionHold hold = kept_.hold(socket.descriptor());
+  if (!hold.is_held()) file_->note_unheld();
+  return hold;
 }
 
 // Until the fence, which a crash of ours must not hide, nothing is written.

@@ -1,7 +1,7 @@
 #pragma once
 // What must not die with an engine: open files that somebody who outlives it holds too, so that the
 // next engine of the same device finds in them what exists nowhere else (the bytes of memory:, the
-// overlay of a cow, the remote's acknowledged writes).
+// overlay of a cow, the remote's acknowledged writes), and its connections to a server.
 //
 // A file here is memory (memfd) or has no name; what its owner keeps in it is right at every moment
 // for everything that has been acknowledged, for kill -9 comes at any moment. A crash of the
@@ -9,8 +9,7 @@
 //
 // Names: 1 to 60 of a-z, 0-9, '.' and '-'; one per device and purpose.
 //
-// Used while a backend is made or a lane is opened, by one thread at a time; it outlives the
-// backend.
+// Any thread; it outlives the backend. Never on the way of a request.
 
 #include <optional>
 #include <string>
@@ -21,6 +20,10 @@ namespace nbdring {
 
 class Keepsakes {
  public:
+  /// How the names of connections begin. They are the engine's that made them: an upgrade does not
+  /// pass them on.
+  static constexpr const char* connection_prefix = "connection-";
+
   virtual ~Keepsakes() = default;
 
   /// A descriptor of its own for what a former engine kept under this name.
@@ -28,6 +31,8 @@ class Keepsakes {
   /// Held by whoever outlives the engine when this returns, in place of what was kept under the
   /// name before. Throws Failure where it cannot be.
   virtual void keep(const std::string& name, int fd) = 0;
+  /// Nobody holds it any more.
+  virtual void drop(const std::string& name) noexcept = 0;
 };
 
 }  // namespace nbdring

@@ -29,13 +29,11 @@ class SocketStream final : public Stream {
   void stop_waiting() noexcept override;
   bool peer_has_ended() const noexcept override;
   bool is_local() const noexcept override;
+  int descriptor() const noexcept override { return socket_.get(); }
 
   /// The connection is the caller's from now on, as it is: nothing is shut down. The stream is not
   /// used any more.
   FileDescriptor take() noexcept { return std::move(socket_); }
-
-  /// For its options and its addresses; still the stream's.
-  int descriptor() const noexcept { return socket_.get(); }
 
  private:
   Loop* loop_;

@@ -54,6 +54,9 @@ class Stream {
   virtual bool peer_has_ended() const noexcept { return false; }
   /// Nothing stands between us and the peer: only the peer's own end resets the stream.
   virtual bool is_local() const noexcept { return false; }
+  /// The socket, still the stream's: for its options and addresses, and for whoever holds it too.
+  /// -1: there is none, or more than one.
+  virtual int descriptor() const noexcept { return -1; }
 };
 
 /// Shuts a stream down when its time has come, which ends whatever waits for the peer.

@@ -77,7 +77,7 @@ TEST_F(KeptMemoryTest, WhatIsLostIsNotReplacedByZeros) {
   EXPECT_THROW(open("memory:1M", {}, true), Failure);
   EXPECT_THROW(open("memory:1M", {"cow"}, true), Failure);
   { open("memory:1M", {"cow"}, false); }
-  kept_.lose("cow-0-data");
+  kept_.drop("cow-0-data");
   EXPECT_THROW(open("memory:1M", {"cow"}, true), Failure);
 }
 
@@ -111,7 +111,7 @@ TEST_F(KeptMemoryTest, AnOverlayWithANameHasItsMapFromMemoryAndItsFileForLater) 
     BackendUser user(*backend);
     ASSERT_EQ(user.flush(), 0);  // saves what the former one had not
   }
-  kept_.lose("cow-0-map");
+  kept_.drop("cow-0-map");
   EXPECT_TRUE(reads(*open("memory:4M", {layer}, false), 1, block, block));
 }
 
@@ -175,7 +175,7 @@ TEST_P(CowCrashTest, WhatWasAcknowledgedIsThereAfterAKill) {
   auto& progress = *reinterpret_cast<Progress*>(mapping.bytes().data());
   std::uint64_t acknowledged = 0;
   for (std::uint64_t round = 0; round < 25; ++round) {
-    kept_ = HeldKeepsakes();
+    kept_.lose_all();
     const TemporaryFile overlay(0);
     const std::vector<std::string> layers{GetParam() ? "cow=" + overlay.path() : "cow"};
     const std::string file = "file:" + base.path();

@@ -2,6 +2,8 @@
 // process. The dead one is a backend that reaches no server any more and is asked for nothing.
 
 #include <gtest/gtest.h>
+#include <poll.h>
+#include <sys/socket.h>
 
 #include <list>
 
@@ -35,6 +37,24 @@ class MortalSource final : public ConnectionSource {
   const std::atomic<bool>& is_dead_;
 };
 
+/// What an engine keeps while it lives. A dead one drops nothing.
+class MortalKeepsakes final : public Keepsakes {
+ public:
+  MortalKeepsakes(Keepsakes& kept, const std::atomic<bool>& is_dead)
+      : kept_(kept), is_dead_(is_dead) {}
+  std::optional<FileDescriptor> find(const std::string& name) override { return kept_.find(name); }
+  void keep(const std::string& name, int fd) override {
+    if (!is_dead_) kept_.keep(name, fd);
+  }
+  void drop(const std::string& name) noexcept override {
+    if (!is_dead_) kept_.drop(name);
+  }
+
+ private:
+  Keepsakes& kept_;
+  const std::atomic<bool>& is_dead_;
+};
+
 class Engine {
  public:
   Engine(CrashableServer& server, Keepsakes* keepsakes, bool after_crash, std::size_t lanes = 2,
@@ -47,7 +67,8 @@ class Engine {
     options.end_deadline = std::chrono::milliseconds(200);
     options.endpoint = "the test's server";
     options.lanes = static_cast<unsigned>(lanes);
-    options.keepsakes = keepsakes;
+    if (keepsakes != nullptr) keepsakes_.emplace(*keepsakes, is_dead_);
+    options.keepsakes = keepsakes_ ? &*keepsakes_ : nullptr;
     options.after_crash = after_crash;
     backend_ = std::make_unique<NbdBackend>(std::make_unique<MortalSource>(server, is_dead_),
                                             options, log_.log());
@@ -80,6 +101,7 @@ class Engine {
  private:
   CrashableServer& server_;
   std::atomic<bool> is_dead_{false};
+  std::optional<MortalKeepsakes> keepsakes_;
   CapturedLog log_;
   std::unique_ptr<NbdBackend> backend_;
   std::list<LaneFixture> lanes_;
@@ -91,6 +113,19 @@ class NbdCrashTest : public testing::TestWithParam<bool> {
     return GetParam() ? CrashableServer::everything
                       : CrashableServer::everything & ~nbd::flag_can_multi_conn;
   }
+  /// An engine that dies with a change on its way; what it had acknowledged is pattern 1.
+  void leave_a_change_on_its_way() {
+    Engine& former = dead_.emplace_back(server_, &kept_, false);
+    ASSERT_EQ(former.write(1, 0), 0U);
+    server_.stall(true);
+    former.client().send(make_request(nbd::cmd_write, 0, block), pattern(2, 0, block));
+    std::this_thread::sleep_for(std::chrono::milliseconds(50));
+    former.die(true);
+  }
+  static bool has_reply(Engine& engine) {
+    pollfd wait{engine.client().fd(), POLLIN, 0};
+    return ::poll(&wait, 1, 100) != 0;
+  }
   bool is_stable(std::uint64_t number, std::uint64_t offset) {
     return matches_pattern(server_.disk().stable(offset, block), number, offset);
   }
@@ -98,6 +133,7 @@ class NbdCrashTest : public testing::TestWithParam<bool> {
 
   CrashableServer server_{size, flags()};
   HeldKeepsakes kept_;
+  std::list<Engine> dead_;
 };
 
 INSTANTIATE_TEST_SUITE_P(ManyConnectionsAndOne, NbdCrashTest, testing::Bool());
@@ -167,13 +203,63 @@ TEST_P(NbdCrashTest, AnEngineThatHadNothingOnItsWayLeavesNoGhosts) {
   EXPECT_LT(since(begin), endless_fence);
 }
 
-TEST_P(NbdCrashTest, GhostsAreWaitedFor) {
-  Engine former(server_, &kept_, false);
-  ASSERT_EQ(former.write(1, 0), 0U);
-  server_.stall(true);
-  former.client().send(make_request(nbd::cmd_write, 0, block), pattern(2, 0, block));
-  std::this_thread::sleep_for(std::chrono::milliseconds(50));
-  former.die(true);
+TEST_P(NbdCrashTest, WhoHasSeenTheServerCloseExpectsNoGhosts) {
+  leave_a_change_on_its_way();
+  EXPECT_GE(kept_.connections(), 1U);
+  const auto begin = Clock::now();
+  Engine next(server_, &kept_, true, 2, endless_fence);
+  EXPECT_EQ(next.write(3, 0), 0U);
+  EXPECT_LT(since(begin), endless_fence);
+  EXPECT_TRUE(next.reads(3, 0));
+}
+
+// A socket of the dead engine's whose far end is the test's.
+TEST_P(NbdCrashTest, NothingIsWrittenBeforeTheServerHasClosed) {
+  leave_a_change_on_its_way();
+  SocketPair former;
+  kept_.keep("connection-40", former.near.get());
+  former.near.reset();
+  Engine next(server_, &kept_, true, 2, endless_fence);
+  next.client().send(make_request(nbd::cmd_write, 0, block), pattern(3, 0, block));
+  char byte = 0;
+  EXPECT_EQ(::read(former.far.get(), &byte, 1), 0) << "our side is not ended";
+  const std::vector<char> replies(1 << 20, 'r');  // more than the socket holds: they are taken
+  for (std::size_t sent = 0; sent < replies.size();) {
+    const ssize_t count = ::send(former.far.get(), replies.data(), replies.size() - sent, 0);
+    ASSERT_GT(count, 0);
+    sent += static_cast<std::size_t>(count);
+  }
+  EXPECT_FALSE(has_reply(next)) << "written over what may still come";
+  former.far.reset();
+  EXPECT_EQ(next.client().reply().error, 0U);
+  EXPECT_TRUE(next.reads(3, 0));
+  EXPECT_FALSE(kept_.has("connection-40"));
+}
+
+TEST_P(NbdCrashTest, AServerThatDoesNotCloseIsWaitedForAsLongAsGhostsMayCome) {
+  leave_a_change_on_its_way();
+  SocketPair former;
+  kept_.keep("connection-40", former.near.get());
+  const auto begin = Clock::now();
+  Engine next(server_, &kept_, true);
+  EXPECT_EQ(next.write(3, 0), 0U);
+  EXPECT_GE(since(begin), fence);
+  EXPECT_FALSE(kept_.has("connection-40"));
+}
+
+TEST_P(NbdCrashTest, EachConnectionIsHeldForAsLongAsItLives) {
+  {
+    Engine engine(server_, &kept_, false);
+    ASSERT_EQ(engine.write(1, 0, 0), 0U);
+    ASSERT_EQ(engine.write(2, block, 1), 0U);
+    EXPECT_TRUE(eventually([this] { return kept_.connections() == server_.connections(); }));
+  }
+  EXPECT_EQ(kept_.connections(), 0U);
+}
+
+TEST_P(NbdCrashTest, GhostsOfConnectionsThatNobodyHeldAreWaitedFor) {
+  kept_.refuse_connections();
+  leave_a_change_on_its_way();
   const auto begin = Clock::now();
   {
     Engine next(server_, &kept_, true);

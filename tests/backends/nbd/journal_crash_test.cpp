@@ -106,7 +106,7 @@ TEST(JournalFile, RefusesWhatIsNoneOrDamaged) {
   kept.keep("journal", other.get());
   EXPECT_THROW(JournalFile(capacity, &kept), Failure);
 
-  kept.lose("journal");
+  kept.drop("journal");
   {
     JournalFile file(capacity, &kept);
     append(*file.add(), 1, 5000);

@@ -2,7 +2,7 @@
 # The engine is killed, again and again, under verified writes and under a mounted file system: no I/O error, every byte
 # right. Then its keeper, and both of them, and an engine that is still taking over.
 # Two kills for some combinations of backend and connections; NBDRING_LONG=1: twenty for each of them.
-# vm-timeout: 2400
+# vm-timeout: 3500
 # vm-allow: (nbd[0-9]+: (Receive|Send) (control|data) failed|Dead connection|Connection timed out|shutting down sockets)
 # vm-allow: (block nbd[0-9]+: )?(Other side returned|Possible stuck request)
 source "$(dirname "$0")/remote-functions.sh"

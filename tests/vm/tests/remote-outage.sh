@@ -3,7 +3,8 @@
 # error. With a recovery window that is shorter: I/O errors, and a device that can be detached at once.
 # vm-timeout: 400
 # check-kernel: 6.1
-# vm-allow: (Buffer I/O error|I/O error, dev nbd0|blk_update_request|Other side returned error \(5\)|(Receive control|Send disconnect) failed)
+# vm-allow: (Buffer I/O error|I/O error, dev nbd0|blk_update_request|Other side returned error \(5\))
+# vm-allow: block nbd0: (Receive control|Send disconnect) failed
 source "$(dirname "$0")/remote-functions.sh"
 trap 'stop_servers; show_leftovers_on_failure' EXIT
 cd "$SCRATCH"
