@@ -24,7 +24,6 @@ class PageCacheView {
   /// bytes: of the file, from its begin. False: there is no view of this one.
   bool open(int fd, std::uint64_t bytes) noexcept;
   bool is_open() const { return bytes_ > 0; }
-
   /// Of a file that was cut after open(), pages beyond its new end may seem to be there.
   bool holds(std::uint64_t position, std::size_t length) const noexcept;
 

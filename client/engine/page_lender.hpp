@@ -12,7 +12,8 @@
 //  - One that was acknowledged before the read was sent is in the page already, whichever lane or
 //    process it came from.
 //  - A page that leaves the file (a hole is punched, the file is cut, somebody writes past the
-//    cache) is no other file's until the last reference to it is gone: what it had, or zeros.
+//    cache) holds what it had, or zeros, and becomes no other file's until the last reference to it
+//    is gone.
 //  - A client that does not read keeps pages from being reclaimed, as many as its socket and one
 //    pipe hold.
 // Whoever must see the bytes, or keeps its own version of them (a layer, TLS), lends nothing.
