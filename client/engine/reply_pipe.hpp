@@ -28,7 +28,7 @@ class ReplyPipe {
   /// Puts the whole reply into the pipe, or nothing that would be sent: then it is to be copied.
   bool put(const ReplyHeader& header, PageLender& lender, std::uint64_t offset,
            std::size_t length) noexcept;
-  /// So many bytes, of which the last reply has `length` bytes of payload, were taken out.
+  /// So many bytes were taken out.
   void taken(std::size_t bytes) noexcept;
   /// A reply of that payload is out to its last byte.
   void emptied(std::size_t length) noexcept;
