@@ -51,6 +51,7 @@ FileBackend::FileBackend(const FileSpec& spec, Log& log, milliseconds lock_wait)
   lock_file(lock_wait, log);
   measure(log);
   if (spec_.cache == FileSpec::Cache::writeback) probe_nowait();
+  if (reads_now_) cached_.open(file_.get(), spec_.offset + about_.size);
 }
 
 void FileBackend::open_file(milliseconds lock_wait, Log& log) {

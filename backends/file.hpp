@@ -1,8 +1,9 @@
 #pragma once
 // A local file or block device.
 //
-// Buffered (cache=writeback): what is in the page cache is read by a direct call that cannot block,
-// the rest by the ring. Writes go to the page cache by a direct call too, for a file without NOWAIT
+// Buffered (cache=writeback): what is in the page cache is lent where the lane asks for that
+// (client/engine/page_lender.hpp) or read by a direct call that cannot block, the rest by the ring.
+// Writes go to the page cache by a direct call too, for a file without NOWAIT
 // support would cost a worker thread's hop per write; when such a call turns out
 // to have waited (dirty throttling), the lane hands its writes to the ring for a while. Direct
 // (cache=none): O_DIRECT, always the ring.
@@ -21,6 +22,7 @@
 #include <cstdint>
 #include <memory>
 
+#include "backends/page_cache_view.hpp"
 #include "client/engine/backend.hpp"
 #include "client/protocol/backend_spec.hpp"
 #include "client/runtime/file_descriptor.hpp"
@@ -55,6 +57,7 @@ class FileBackend final : public Backend {
   bool is_block_device_ = false;
   bool reads_now_ = false;  // preadv2 with RWF_NOWAIT works, or nothing here ever blocks (tmpfs)
   int nowait_flag_ = 0;     // what such a read passes
+  PageCacheView cached_;    // open: pages can be lent
   std::atomic<bool> can_punch_{true};  // until the file system says no
   std::atomic<bool> can_zero_{true};
 };

@@ -54,6 +54,22 @@ std::size_t FileLane::read_now(std::uint64_t position, std::span<std::byte> buff
   return result > 0 ? static_cast<std::size_t>(result) : 0;
 }
 
+bool FileLane::has_at_hand(std::uint64_t offset, std::size_t length) noexcept {
+  return backend_.cached_.holds(position_of(offset, length), length);
+}
+
+std::size_t FileLane::lend(std::uint64_t offset, std::size_t length, int pipe) noexcept {
+  auto position = static_cast<off64_t>(position_of(offset, length));
+  std::size_t done = 0;
+  while (done < length) {
+    const ssize_t count =
+        ::splice(fd(), &position, pipe, nullptr, length - done, SPLICE_F_NONBLOCK | SPLICE_F_MOVE);
+    if (count <= 0) break;
+    done += static_cast<std::size_t>(count);
+  }
+  return done;
+}
+
 Task<Status> FileLane::read_in_ring(std::uint64_t position, std::span<std::byte> buffer) {
   while (!buffer.empty()) {
     const int result = co_await loop_.read(fd(), buffer, position);

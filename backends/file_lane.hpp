@@ -7,7 +7,7 @@
 
 namespace nbdring {
 
-class FileLane final : public BackendLane {
+class FileLane final : public BackendLane, private PageLender {
  public:
   FileLane(Loop& loop, FileBackend& backend) : loop_(loop), backend_(backend) {}
 
@@ -21,12 +21,16 @@ class FileLane final : public BackendLane {
   Task<Status> extents(std::uint64_t offset, std::uint64_t length, ExtentList& list) override;
   /// A system call that runs cannot be called back: only what has steps ends before its next one.
   void give_up() noexcept override { is_given_up_ = true; }
+  PageLender* lender() noexcept override { return backend_.cached_.is_open() ? this : nullptr; }
 
  private:
   Task<Status> read_in_ring(std::uint64_t position, std::span<std::byte> buffer);
   Task<Status> write_in_ring(std::uint64_t position, std::span<const std::byte> buffer, int rwf);
   Task<Status> write_zeros(std::uint64_t position, std::uint64_t length);
   Task<Status> fallocate(int mode, std::uint64_t position, std::uint64_t length);
+
+  bool has_at_hand(std::uint64_t offset, std::size_t length) noexcept override;
+  std::size_t lend(std::uint64_t offset, std::size_t length, int pipe) noexcept override;
 
   std::size_t read_now(std::uint64_t position, std::span<std::byte> buffer) noexcept;
   std::size_t write_now(std::uint64_t position, std::span<const std::byte> buffer) noexcept;

@@ -17,6 +17,7 @@
 #include <span>
 
 #include "client/engine/backend_health.hpp"
+#include "client/engine/page_lender.hpp"
 #include "client/protocol/export.hpp"
 #include "client/protocol/nbd.hpp"
 #include "client/runtime/error.hpp"
@@ -53,6 +54,9 @@ class BackendLane {
   /// Which parts of the range are holes that read as zeros (base:allocation). At least one
   /// descriptor.
   virtual Task<Status> extents(std::uint64_t offset, std::uint64_t length, ExtentList& list) = 0;
+
+  /// Null: this lane lends no pages. Asked for before the first request.
+  virtual PageLender* lender() noexcept { return nullptr; }
 
   /// Called once, when no request is under way and none will come: the good end of whatever the
   /// lane holds open. Acknowledged writes of this lane are on stable storage after it, or the

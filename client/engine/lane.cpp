@@ -52,6 +52,9 @@ Task<LaneEnd> Lane::run() {
   for (Slot& slot : slots_) scope.spawn(serve(slot));
   scope.spawn(send_when_writable());
   if (company_.fence != nullptr) scope.spawn(look_regularly());
+  if (options_.lends) lender_ = backend_.lender();
+  if (lender_ != nullptr && !stream_.takes_pages()) lender_ = nullptr;
+  if (lender_ != nullptr) replies_.open_pipe();
   stats_.state = LaneState::serving;
   const LaneEnd end = co_await receive();
 

@@ -42,6 +42,9 @@ struct LaneOptions {
   /// Touch that memory at the start: for the driver, whose requests may be what frees memory.
   bool populate = true;
   std::size_t largest_payload = 32 * 1024 * 1024;  // bytes; the largest READ or WRITE
+  /// Lend pages where the backend and the stream can. For the driver, whose pages are aligned as
+  /// the file's are; for others see copies_badly() (client/engine/copy_flaw.hpp).
+  bool lends = true;
   /// How long the client may stop in the middle of a request, or leave replies unread; 0: for ever
   /// (the driver).
   Clock::duration stall_deadline{0};
@@ -124,6 +127,8 @@ class Lane final : private TurnEnd {
   bool begins_at_once(Slot& slot) noexcept;
   void change_ended(Slot& slot) noexcept;
   void look() noexcept;
+  bool answer_lent(Slot& slot) noexcept;
+  ReplyHeader read_header(const Request& request) const noexcept;
   void finish(Slot& slot, Status status) noexcept;
   void answer(Slot& slot, std::uint32_t nbd_error) noexcept;
   void flush() noexcept;
@@ -146,6 +151,7 @@ class Lane final : private TurnEnd {
   Slot* free_slots_ = nullptr;
   std::size_t in_flight_ = 0;
   ReplyQueue replies_;
+  PageLender* lender_ = nullptr;  // null: payloads are copied
 
   Clock::time_point received_at_;  // when the bytes that are being parsed arrived
   Clock::time_point now_;          // no older than the last wait

@@ -96,6 +96,7 @@ Task<void> Lane::serve(Slot& slot) {
     const ZeroMode mode = zero_mode_of(request);
     switch (request.command) {
       case Command::read:
+        if (answer_lent(slot)) continue;
         status = co_await backend_.read(request.offset, slot.buffer);
         break;
       case Command::write:
@@ -182,6 +183,21 @@ void Lane::look() noexcept {
   }
 }
 
+// True: the reply to this READ is in the pipe, and nothing is left to do.
+bool Lane::answer_lent(Slot& slot) noexcept {
+  if (lender_ == nullptr || send_error_ != 0) return false;
+  slot.payload = slot.buffer;
+  slot.header = read_header(slot.request);
+  if (!replies_.push_lent(slot, *lender_)) return false;
+  if (replies_.unsent_bytes() >= flush_bytes) flush();
+  return true;
+}
+
+ReplyHeader Lane::read_header(const Request& request) const noexcept {
+  if (!transmission_.structured_replies) return encode_simple_reply(request.cookie, 0);
+  return encode_data_chunk(request.cookie, request.offset, request.length);
+}
+
 void Lane::finish(Slot& slot, Status status) noexcept {
   if (slot.request.command == Command::read) slot.payload = slot.buffer;
   answer(slot, status.is_ok() ? 0 : nbd_error_from_errno(status.error()));
@@ -199,8 +215,8 @@ void Lane::answer(Slot& slot, std::uint32_t nbd_error) noexcept {
     if (!lost_) {
       stats_.commands[static_cast<std::size_t>(stats_command_of(request.command))].errors.add(1);
     }
-  } else if (request.command == Command::read && structured) {
-    slot.header = encode_data_chunk(request.cookie, request.offset, request.length);
+  } else if (request.command == Command::read) {
+    slot.header = read_header(request);
   } else if (request.command == Command::block_status) {
     const auto extents = static_cast<std::uint32_t>(slot.payload.size() / sizeof(nbd::Extent));
     slot.header = encode_block_status_chunk(request.cookie, base_allocation_id, extents);
@@ -235,6 +251,7 @@ Slot* Lane::claim(std::size_t buffer_bytes) noexcept {
   Slot* slot = std::exchange(free_slots_, free_slots_->next);
   slot->buffer = buffer;
   slot->payload = {};
+  slot->is_piped = false;
   slot->is_in_use = true;
   ++in_flight_;
   stats_.in_flight.set(in_flight_);

@@ -26,11 +26,20 @@ void ReplyQueue::push(Slot& slot) noexcept {
   unsent_bytes_ += bytes_of(slot);
 }
 
+bool ReplyQueue::push_lent(Slot& slot, PageLender& lender) noexcept {
+  const bool is_put = pipe_.put(slot.header, lender, slot.request.offset, slot.payload.size());
+  if (!is_put) return false;
+  slot.is_piped = true;
+  push(slot);
+  return true;
+}
+
 std::size_t ReplyQueue::gather() noexcept {
   std::size_t used = 0;
   std::size_t skip = partial_;
-  for (std::size_t i = sent_; i < count_ && used + 2 <= buffers_.size(); ++i) {
-    Slot& slot = *ring_[(head_ + i) % ring_.size()];
+  for (std::size_t i = 0; sent_ + i < count_ && used + 2 <= buffers_.size(); ++i) {
+    Slot& slot = unsent(i);
+    if (slot.is_piped) break;
     const std::size_t header = slot.header.size;
     if (skip < header) {
       buffers_[used++] = {slot.header.bytes.data() + skip, header - skip};
@@ -46,16 +55,31 @@ std::size_t ReplyQueue::gather() noexcept {
   return used;
 }
 
+// How much there is to take out of the pipe before the next reply that is not in it.
+std::size_t ReplyQueue::piped_bytes() const noexcept {
+  std::size_t bytes = 0;
+  for (std::size_t i = 0; sent_ + i < count_ && unsent(i).is_piped; ++i)
+    bytes += bytes_of(unsent(i));
+  return bytes > 0 ? bytes - partial_ : 0;
+}
+
+ssize_t ReplyQueue::send_some() noexcept {
+  const std::size_t piped = piped_bytes();
+  if (piped == 0) return stream_.send(std::span(buffers_).first(gather()));
+  return stream_.send_from_pipe(pipe_.outlet(), piped);
+}
+
 void ReplyQueue::advance(std::size_t bytes) noexcept {
   ENSURE(bytes <= unsent_bytes_);
   unsent_bytes_ -= bytes;
   while (bytes > 0) {
-    const std::size_t rest = bytes_of(*ring_[(head_ + sent_) % ring_.size()]) - partial_;
-    if (bytes < rest) {
-      partial_ += bytes;
-      return;
-    }
-    bytes -= rest;
+    Slot& slot = unsent(0);
+    const std::size_t out = std::min(bytes, bytes_of(slot) - partial_);
+    bytes -= out;
+    partial_ += out;
+    if (slot.is_piped) pipe_.taken(out);
+    if (partial_ < bytes_of(slot)) return;
+    if (slot.is_piped) pipe_.emptied(slot.payload.size());
     partial_ = 0;
     ++sent_;
   }
@@ -63,8 +87,7 @@ void ReplyQueue::advance(std::size_t bytes) noexcept {
 
 int ReplyQueue::send() noexcept {
   while (sent_ < count_) {
-    const std::size_t used = gather();
-    const ssize_t result = stream_.send(std::span(buffers_).first(used));
+    const ssize_t result = send_some();
     if (result < 0 && result != -EINTR) return static_cast<int>(result);
     if (result > 0) advance(static_cast<std::size_t>(result));
   }

@@ -1,7 +1,8 @@
 #pragma once
 // The sending side of a lane: replies in the order in which they became ready, gathered and sent by
 // one sendmsg for all of them. There is one sender per stream, so a header and its payload are
-// never torn apart.
+// never torn apart. Replies whose payload was lent lie in a pipe (ReplyPipe), and one splice sends
+// all of them that follow one another.
 
 #include <sys/uio.h>
 
@@ -9,6 +10,7 @@
 #include <span>
 #include <vector>
 
+#include "client/engine/reply_pipe.hpp"
 #include "client/engine/slot.hpp"
 #include "client/transport/stream.hpp"
 
@@ -20,6 +22,11 @@ class ReplyQueue {
   ReplyQueue(Stream& stream, std::size_t slots);
 
   void push(Slot& slot) noexcept;
+  /// From here on replies can be lent. Once, at the start.
+  void open_pipe() noexcept { pipe_.open(); }
+  /// Pushes a READ's reply: the slot's header, and lent pages in the place of what the payload
+  /// holds. False: they are not to be had at once, and nothing is pushed.
+  bool push_lent(Slot& slot, PageLender& lender) noexcept;
   bool empty() const { return count_ == 0; }
   std::size_t unsent_bytes() const { return unsent_bytes_; }
 
@@ -32,7 +39,10 @@ class ReplyQueue {
   Slot* take_any() noexcept;
 
  private:
+  Slot& unsent(std::size_t index) const { return *ring_[(head_ + sent_ + index) % ring_.size()]; }
   std::size_t gather() noexcept;
+  std::size_t piped_bytes() const noexcept;
+  ssize_t send_some() noexcept;
   void advance(std::size_t bytes) noexcept;
   Slot* pop() noexcept;
 
@@ -44,6 +54,7 @@ class ReplyQueue {
   std::size_t partial_ = 0;  // bytes of the first unsent reply that are out
   std::size_t unsent_bytes_ = 0;
   std::vector<iovec> buffers_;
+  ReplyPipe pipe_;
 };
 
 }  // namespace nbdring

@@ -8,6 +8,7 @@
 #include <cerrno>
 #include <utility>
 
+#include "client/engine/copy_flaw.hpp"
 #include "client/engine/lane_thread.hpp"
 #include "client/engine/stats.hpp"
 #include "client/protocol/handshake_server.hpp"
@@ -169,6 +170,7 @@ void Server::Client::ended(const std::exception_ptr& failure) {
 Server::Server(Loop& loop, Backend& backend, const ServerOptions& options, Log& log)
     : loop_(loop), backend_(backend), about_(backend.about()), options_(options), log_(log) {
   about_.name = options_.export_name;
+  if (copies_badly()) options_.lane.lends = false;
   all_gone_.raise();
 }
 

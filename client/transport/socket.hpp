@@ -30,6 +30,9 @@ class SocketStream final : public Stream {
   bool peer_has_ended() const noexcept override;
   bool is_local() const noexcept override;
   int descriptor() const noexcept override { return socket_.get(); }
+  /// Not where SIGPIPE would end the process: splice(2) knows no MSG_NOSIGNAL.
+  bool takes_pages() noexcept override;
+  ssize_t send_from_pipe(int pipe, std::size_t bytes) noexcept override;
 
   /// The connection is the caller's from now on, as it is: nothing is shut down. The stream is not
   /// used any more.

@@ -10,6 +10,8 @@
 #include <sys/types.h>
 #include <sys/uio.h>
 
+#include <cerrno>
+#include <cstddef>
 #include <span>
 
 #include "client/runtime/operation.hpp"
@@ -42,6 +44,14 @@ class Stream {
   virtual void move_to(Loop& loop) noexcept = 0;
 
   // What a socket can, and a stream over another leaves to that one.
+
+  /// Makes ready for send_from_pipe(). False: this stream cannot. Before the first use.
+  virtual bool takes_pages() noexcept { return false; }
+  /// As send(), of the next bytes that are in the pipe, at most that many, by reference to the
+  /// pages there. The pipe holds them all.
+  virtual ssize_t send_from_pipe(int /*pipe*/, std::size_t /*bytes*/) noexcept {
+    return -EOPNOTSUPP;
+  }
 
   /// Tells the peer that nothing more will be sent; it can still be listened to.
   virtual void end_sending() noexcept {}

@@ -2,6 +2,8 @@
 // Streams of one direction for codecs and queues that are tested without a loop: one takes what is
 // sent, one holds what is received. Waiting is a programmer's error.
 
+#include <unistd.h>
+
 #include <algorithm>
 #include <cerrno>
 #include <cstddef>
@@ -35,6 +37,17 @@ struct OneWayStream final : Stream {
       sent.insert(sent.end(), from, from + count);
       room -= count;
     });
+  }
+  bool takes_pages() noexcept override { return true; }
+  ssize_t send_from_pipe(int pipe, std::size_t bytes) noexcept override {
+    std::vector<std::byte> taken(std::min({bytes, room, piece}));
+    ++calls;
+    if (taken.empty()) return -EAGAIN;
+    const ssize_t count = ::read(pipe, taken.data(), taken.size());
+    if (count < 0) return -errno;
+    sent.insert(sent.end(), taken.begin(), taken.begin() + count);
+    room -= static_cast<std::size_t>(count);
+    return count;
   }
   Operation readable() override { ensure_failed("no loop", __FILE__, __LINE__); }
   Operation writable() override { ensure_failed("no loop", __FILE__, __LINE__); }
