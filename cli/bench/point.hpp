@@ -44,7 +44,8 @@ struct Latencies {
 
 /// One point on one target in one round.
 struct BenchResult {
-  std::string target;  // as the user named it
+  std::string target;         // as the user named it
+  unsigned target_index = 0;  // its place in the command line: the same may be named twice
   BenchPoint point;
   unsigned round = 1;          // from 1
   double seconds = 0;          // really measured, without the warm-up
