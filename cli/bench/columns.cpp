@@ -69,8 +69,11 @@ std::string load_text(const BenchPoint& point) {
 }
 
 std::string point_text(const BenchPoint& point) {
-  return load_text(point) + ", " + block_text(point.block_size) + " blocks, depth " +
-         std::to_string(point.depth) + ", " + connections_text(point.connections);
+  Parts of_point;
+  for (const Part& part : parts) {
+    if (part.is_of_point) of_point.push_back(&part);
+  }
+  return phrases(of_point, Summary{0, point, {}});
 }
 
 Distinction::Distinction(const Summaries& summaries) {

@@ -48,12 +48,12 @@ std::string latency_axis(const Range& range) {
   const bool is_fine = std::log10(range.high() / range.low()) < decades_fine_max;
   const auto steps = is_fine ? std::vector<double>{1, 2, 5} : std::vector<double>{1};
   std::vector<double> marks;
-  for (int decade = 0; marks.empty() || marks.back() < range.high(); ++decade) {
+  for (int decade = 0; marks.size() < 2 || marks.back() < range.high(); ++decade) {
     for (const double step : steps) {
       const double mark = step * std::pow(10, decade);
       // Only the last one below the range is its end.
       if (mark <= range.low()) marks.clear();
-      if (marks.empty() || marks.back() < range.high()) marks.push_back(mark);
+      if (marks.size() < 2 || marks.back() < range.high()) marks.push_back(mark);
     }
   }
   std::string texts;

@@ -76,7 +76,10 @@ class Script {
 
   std::string text() {
     const bool has_axis = drawing_.axis != nullptr;
-    std::string panels = (has_axis ? throughput() + latency() : std::string()) + distribution();
+    std::string panels;
+    if (has_axis) panels = throughput();
+    if (has_axis) panels += latency();
+    panels += distribution();
     return data_ + opening(has_axis ? 3 : 1) + panels + "unset multiplot\n";
   }
 

@@ -27,7 +27,7 @@ std::string how_measured(const Summaries& summaries) {
     rounds = std::max(rounds, row.rounds.size());
     for (const BenchResult* result : row.rounds) seconds.push_back(result->seconds);
   }
-  const std::string time = seconds_text(spread_of(seconds)->median);
+  const std::string time = seconds_text(spread_of(seconds)->largest);
   return (rounds == 1 ? time + " each"
                       : std::to_string(rounds) + " rounds of " + time + " (medians)") +
          (summaries.has_engine ? "; CLIENT, ENGINE: CPU per request"

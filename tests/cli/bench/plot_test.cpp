@@ -59,11 +59,18 @@ TEST(BenchPlotData, ASeriesJoinsThePointsOfOneLoadOnOneTargetAlongTheDepth) {
   const Drawing drawing(summaries);
   ASSERT_EQ(drawing.series.size(), 4U);
   EXPECT_EQ(drawing.series[0].label, "memory:1G, random reads");
-  EXPECT_EQ(drawing.series[3].label, "nbd+unix:///?soc../tmp/sock, random writes");
+  EXPECT_EQ(drawing.series[3].label, "nbd+unix:///?socket=/tmp/sock, random writes");
   std::vector<unsigned> depths;
   for (const Summary* row : drawing.series[1].rows) depths.push_back(row->point.depth);
   EXPECT_THAT(depths, ElementsAre(1, 8, 32));
   EXPECT_EQ(drawing.title, "nbdring bench: 4 KiB blocks, 1 connection");
+}
+
+TEST(BenchPlotData, OfALongNameBothEndsAreInTheLegend) {
+  auto results = two_targets_three_rounds();
+  for (auto& result : results) result.target += "/a\xc3\xa9\xc3\xa9\xc3\xa9\xc3\xa9 long/name.sock";
+  const Summaries summaries = summarize(results);
+  EXPECT_EQ(Drawing(summaries).series[1].label, "nbd+unix:///?sock..\xc3\xa9 long/name.sock");
 }
 
 TEST(BenchPlotData, OfSeveralSeriesTheEndsAreDistributions) {
@@ -124,19 +131,19 @@ TEST(BenchPlotAxis, OneValueStillHasARange) {
 
 TEST(BenchPlotScript, HasThreePanelsWithTheDataOverTheDepth) {
   const std::string script = plot_script(two_depths(), PlotForm::svg);
-  EXPECT_THAT(script, HasSubstr("$block1 << end_of_block\n1 0.190734863 0.190734863 0.190734863\n"
-                                "32 1.52587891 1.52587891 1.52587891\nend_of_block\n"));
+  EXPECT_THAT(script, HasSubstr("$block1 << end_of_block\n1 195.3125 195.3125 195.3125\n"
+                                "32 1562.5 1562.5 1562.5\nend_of_block\n"));
   EXPECT_THAT(script, HasSubstr("$block2 << end_of_block\n1 20000\n32 80000\nend_of_block\n"));
   // The slowest of 50000 stands where one of 50000 is.
   EXPECT_THAT(script, HasSubstr("\n10 40000\n100 60000\n1000 100000\n50000 800000\n"));
-  EXPECT_THAT(script, HasSubstr("set terminal svg size  "));
+  EXPECT_THAT(script, HasSubstr("set terminal svg size 1109,1180 "));
   EXPECT_THAT(script,
               HasSubstr("set multiplot layout 3,1 title 'nbdring bench memory:1G: random reads"));
   EXPECT_THAT(script, HasSubstr("set xtics ('1' 1, '32' 32)"));
   EXPECT_THAT(plot_script(two_depths(), PlotForm::png), HasSubstr("set terminal pngcairo "));
 }
 
-// 24 distributions in the legend, the longest of 46 characters.
+// 24 distributions in the legend, the longest of 69 characters.
 TEST(BenchPlotScript, ThePictureGrowsWithItsLegend) {
   std::vector<BenchResult> results;
   for (auto result : swept_results()) {
@@ -146,7 +153,7 @@ TEST(BenchPlotScript, ThePictureGrowsWithItsLegend) {
     }
   }
   EXPECT_THAT(plot_script(results, PlotForm::png),
-              HasSubstr("set terminal pngcairo size 1640,2080 "));
+              HasSubstr("set terminal pngcairo size 1595,2080 "));
 }
 
 TEST(BenchPlotScript, WithoutASweepIsTheDistributionAlone) {

@@ -47,7 +47,7 @@ TEST(BenchProgress, FitsAnyWidthAndCutsTheNameFirst) {
     EXPECT_LE(progress_line(some_view(), columns).size(), columns);
   }
   EXPECT_EQ(progress_line(some_view(), 79),
-            "2 of 12  random reads, 4 KiB blocks,...  1.50 GiB/s  393.2k IOPS  1 min left");
+            "2 of 12  random reads, 4 KiB blocks, de...  1.50 GiB/s  393.2k IOPS  1 min left");
   EXPECT_EQ(progress_line(some_view(), 45), "2 of 12  1.50 GiB/s  393.2k IOPS  1 min left");
 }
 
