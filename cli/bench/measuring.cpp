@@ -85,8 +85,9 @@ void Measuring::measure(BenchTarget& target, const BenchPoint& point, unsigned r
     left_behind_.push_back({std::move(target.backend), std::move(load)});
   }
   say(result);
-  const bool has_something = result.requests + result.errors > 0 || !result.trouble.empty();
-  if (has_something) results_.push_back(std::move(result));
+  // A target too slow for a single request has a row that says so.
+  const bool was_cut_off = result.was_interrupted && result.requests + result.errors == 0;
+  if (!was_cut_off || !result.trouble.empty()) results_.push_back(std::move(result));
 }
 
 // Leaves it in its last phase, so that nothing new is asked for, and waits for nothing.
