@@ -68,14 +68,6 @@ std::string load_text(const BenchPoint& point) {
   return text + " " + std::to_string(point.read_percent) + "% reads";
 }
 
-std::string point_text(const BenchPoint& point) {
-  Parts of_point;
-  for (const Part& part : parts) {
-    if (part.is_of_point) of_point.push_back(&part);
-  }
-  return phrases(of_point, Summary{0, point, {}});
-}
-
 Distinction::Distinction(const Summaries& summaries) {
   for (const Part& part : parts) {
     const auto differs = [&](const Summary& row) {

@@ -17,8 +17,6 @@ namespace nbdring {
 std::string block_text(std::uint64_t bytes);
 /// "random reads", "zipf:0.9 writes", "sequential 70% reads".
 std::string load_text(const BenchPoint& point);
-/// "random reads, 4 KiB blocks, 1 connection, depth 32".
-std::string point_text(const BenchPoint& point);
 
 /// One thing in which rows can differ.
 struct Part {

@@ -31,6 +31,13 @@ std::string requests_text(double per_second) {
   return text.data();
 }
 
+// What changes most comes first: the rest may have to be cut.
+std::string what_of(const std::string& target, const BenchPoint& point) {
+  std::string text = block_text(point.block_size) + ", depth " + std::to_string(point.depth);
+  if (point.connections > 1) text += " x " + std::to_string(point.connections);
+  return text + ", " + load_text(point) + ", " + printable(target);
+}
+
 std::size_t columns_of(int terminal) {
   winsize size{};
   if (::ioctl(terminal, TIOCGWINSZ, &size) != 0 || size.ws_col == 0) return columns_default;
@@ -69,7 +76,7 @@ Progress::~Progress() { clear(); }
 void Progress::begin(const std::string& target, const BenchPoint& point) {
   if (!is_terminal_) return;
   ++view_.number;
-  view_.what = point_text(point) + ", " + printable(target);
+  view_.what = what_of(target, point);
   view_.bytes_per_second.reset();
   began_ = updated_ = Clock::now();
   bytes_ = requests_ = 0;
@@ -80,8 +87,9 @@ void Progress::update(std::uint64_t bytes, std::uint64_t requests) {
   if (!is_terminal_) return;
   const auto now = Clock::now();
   const double passed = std::chrono::duration<double>(now - updated_).count();
-  // A counter that starts again after the warm-up is no negative rate.
-  if (passed > 0 && requests >= requests_ && bytes >= bytes_) {
+  // Nothing is counted before the warm-up is over: no rate, rather than none.
+  const bool counts = view_.bytes_per_second || requests > 0;
+  if (passed > 0 && counts && requests >= requests_ && bytes >= bytes_) {
     view_.bytes_per_second = static_cast<double>(bytes - bytes_) / passed;
     view_.requests_per_second = static_cast<double>(requests - requests_) / passed;
   }

@@ -100,7 +100,8 @@ pass "writes only when told to, and reads back what it wrote"
 
 start_nbdkit "$work/bad.sock" --filter=error memory 16M error-pread=EIO error-pread-rate=10%
 status=0
-timeout 60 "$NBDRING" bench "nbd+unix:///?socket=$work/bad.sock" -b 4k -d 4 -t 0.3 >"$out" 2>"$err" </dev/null || status=$?
+uri="nbd+unix:///?socket=$work/bad.sock"
+timeout 60 "$NBDRING" bench "$uri" -b 4k -d 4 -t 0.3 >"$out" 2>"$err" </dev/null || status=$?
 expect_equal "status where requests failed" "$status" 1
 expect_line ' requests failed$'
 pass "requests that fail are counted and fail the command"
@@ -130,10 +131,10 @@ fi
 
 (
   trap - INT # a shell's background processes ignore it
-  exec "$NBDRING" bench memory:64M -b 4k -d 1,2,4,8 -t 0.5 >"$out" 2>"$err" </dev/null
+  exec "$NBDRING" bench memory:64M -b 4k -d 1,2,4,8 -t 1 >"$out" 2>"$err" </dev/null
 ) &
 bench_pid=$!
-sleep 1.2
+sleep 1.7 # in the middle of the second
 kill -INT "$bench_pid"
 wait_until 5 has_ended "$bench_pid" || fail "it did not end within 5 s of SIGINT"
 status=0
@@ -147,7 +148,8 @@ pass "Ctrl-C prints what was measured so far"
 # On a terminal: the line while it measures, gone when the table comes.
 if [[ -n $(type -P script) ]]; then
   script -qefc "stty cols 80; exec '$NBDRING' bench memory:64M -b 4k -d 1,2 -t 1" "$work/typed" >/dev/null </dev/null
-  grep -qE $'\r\x1b\\[K2 of 2  random reads.* IOPS  [01] s left' "$work/typed" || fail "no progress: $(cat -v "$work/typed")"
-  grep -qE $'\r\x1b\\[Kmemory:64M' "$work/typed" || fail "the line is left over: $(cat -v "$work/typed")"
+  typed() { grep -qE "$1" "$work/typed" || fail "not typed: '$1' in $(cat -v "$work/typed")"; }
+  typed $'\r\x1b\\[K2 of 2  4 KiB, depth 2, .* IOPS  [01] s left'
+  typed $'\r\x1b\\[Kmemory:64M' # the line is gone
   pass "a line of progress on a terminal"
 fi

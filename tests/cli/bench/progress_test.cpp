@@ -15,13 +15,14 @@ namespace {
 
 using ::testing::EndsWith;
 using ::testing::HasSubstr;
+using ::testing::Not;
 using ::testing::StartsWith;
 
 ProgressView some_view() {
   ProgressView view;
   view.number = 2;
   view.of = 12;
-  view.what = "random reads, 4 KiB blocks, depth 32, 1 connection, memory:1G";
+  view.what = "4 KiB, depth 32, random reads, nbd+unix:///?socket=/run/nbdkit.sock";
   view.bytes_per_second = 1.5 * (1 << 30);
   view.requests_per_second = 393'216;
   view.seconds_left = 84.2;
@@ -30,7 +31,7 @@ ProgressView some_view() {
 
 TEST(BenchProgress, LineSaysWhereItIsHowFastAndHowLong) {
   EXPECT_EQ(progress_line(some_view(), 120),
-            "2 of 12  random reads, 4 KiB blocks, depth 32, 1 connection, memory:1G"
+            "2 of 12  4 KiB, depth 32, random reads, nbd+unix:///?socket=/run/nbdkit.sock"
             "  1.50 GiB/s  393.2k IOPS  1 min left");
 }
 
@@ -38,8 +39,9 @@ TEST(BenchProgress, NoRateIsShownBeforeThereIsOne) {
   ProgressView view = some_view();
   view.bytes_per_second.reset();
   view.seconds_left = 42;
-  EXPECT_EQ(progress_line(view, 120),
-            "2 of 12  random reads, 4 KiB blocks, depth 32, 1 connection, memory:1G  42 s left");
+  EXPECT_EQ(
+      progress_line(view, 120),
+      "2 of 12  4 KiB, depth 32, random reads, nbd+unix:///?socket=/run/nbdkit.sock  42 s left");
 }
 
 TEST(BenchProgress, FitsAnyWidthAndCutsTheNameFirst) {
@@ -47,7 +49,7 @@ TEST(BenchProgress, FitsAnyWidthAndCutsTheNameFirst) {
     EXPECT_LE(progress_line(some_view(), columns).size(), columns);
   }
   EXPECT_EQ(progress_line(some_view(), 79),
-            "2 of 12  random reads, 4 KiB blocks, de...  1.50 GiB/s  393.2k IOPS  1 min left");
+            "2 of 12  4 KiB, depth 32, random reads,...  1.50 GiB/s  393.2k IOPS  1 min left");
   EXPECT_EQ(progress_line(some_view(), 45), "2 of 12  1.50 GiB/s  393.2k IOPS  1 min left");
 }
 
@@ -79,13 +81,19 @@ TEST(BenchProgress, DrawsOverItsLineAndTakesItAway) {
     Progress progress(terminal.fd(), 3, 10);
     progress.begin("memory:1G", depth_point(32));
     std::string text = terminal.read();
-    EXPECT_THAT(text, StartsWith("\r\033[K1 of 3  random reads"));
+    EXPECT_THAT(text, StartsWith("\r\033[K1 of 3  4 KiB, depth 32, random reads, memory"));
     EXPECT_THAT(text, EndsWith("30 s left"));
-    EXPECT_EQ(text.size(), std::string("\r\033[K").size() + 59);
+    EXPECT_LE(text.size(), std::string("\r\033[K").size() + 59);
+    progress.update(0, 0);  // warming up
+    EXPECT_THAT(terminal.read(), Not(HasSubstr("IOPS")));
     progress.update(40'960'000, 10'000);
     EXPECT_THAT(terminal.read(), HasSubstr(" IOPS  30 s left"));
-    progress.begin("memory:1G", depth_point(64));
-    EXPECT_THAT(terminal.read(), HasSubstr("2 of 3  "));
+    progress.update(40'960'000, 10'000);
+    EXPECT_THAT(terminal.read(), HasSubstr("  0 B/s  0 IOPS  "));
+    BenchPoint point = depth_point(64);
+    point.connections = 4;
+    progress.begin("memory:1G", point);
+    EXPECT_THAT(terminal.read(), HasSubstr("2 of 3  4 KiB, depth 64 x 4, random reads"));
   }
   EXPECT_EQ(terminal.read(), "\r\033[K");
 }
