@@ -1,6 +1,7 @@
 #!/bin/bash
 # `nbdring bench` on a device: found by path, number, name and id, read directly and never written unless asked to; what
 # is mounted or held is refused even then; what was written is verified; the engine's CPU is seen.
+# check-kernel: 6.1
 source "$(dirname "$0")/device-functions.sh"
 cd "$SCRATCH"
 
