@@ -23,6 +23,7 @@ int run_info(const InfoCommand& command, const CommonOptions& common);
 int run_gateway(const GatewayCommand& command, const CommonOptions& common);
 int run_proxy(const ProxyCommand& command, const CommonOptions& common);
 int run_token(const TokenCommand& command, const CommonOptions& common);
+int run_bench(const BenchCommand& command, const CommonOptions& common);
 int run_doctor(const DoctorCommand& command, const CommonOptions& common);
 int run_system_command(const SystemCommand& command, const CommonOptions& common);
 

@@ -28,6 +28,7 @@ Commands:
   gateway                   take disks from browsers and websocket peers
   proxy [CONFIGURATION]     the same over standard input and output (nbd-proxy)
   token create|list|revoke  one-time tokens that let people in at the gateway
+  bench BACKEND|DEVICE      how fast a backend or a device is
   doctor                    what of this machine stands in the way
 
 A BACKEND is one of:
@@ -335,7 +336,7 @@ Examples:
 
 using Text = std::pair<std::string_view, std::string_view>;
 
-const std::array<Text, 14> texts{{
+const std::array<Text, 15> texts{{
     {"", program_help},
     {"attach", attach_help},
     {"detach", detach_help},
@@ -348,6 +349,7 @@ const std::array<Text, 14> texts{{
     {"gateway", gateway_help},
     {"proxy", proxy_help},
     {"token", token_help},
+    {"bench", bench_help},
     {"doctor", doctor_help},
     {"nbd-client", nbd_client_help},
 }};

@@ -10,6 +10,7 @@ extern const std::string_view resize_help;
 extern const std::string_view upgrade_help;
 extern const std::string_view proxy_help;
 extern const std::string_view token_help;
+extern const std::string_view bench_help;
 extern const std::string_view nbd_client_help;
 
 }  // namespace nbdring

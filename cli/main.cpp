@@ -28,6 +28,7 @@ struct Run {
   int operator()(const GatewayCommand& command) const { return run_gateway(command, common); }
   int operator()(const ProxyCommand& command) const { return run_proxy(command, common); }
   int operator()(const TokenCommand& command) const { return run_token(command, common); }
+  int operator()(const BenchCommand& command) const { return run_bench(command, common); }
   int operator()(const DoctorCommand& command) const { return run_doctor(command, common); }
   int operator()(const NbdClientCommand& command) const { return run_nbd_client(command, common); }
   int operator()(const SystemCommand& command) const { return run_system_command(command, common); }

@@ -30,9 +30,10 @@ class CommandLine {
     add_gateway();
     add_proxy();
     add_token();
+    add_bench();
     command("doctor");
     for (const char* name : {"attach", "detach", "status", "resize", "upgrade", "serve", "info",
-                             "gateway", "proxy", "token"}) {
+                             "gateway", "proxy", "token", "bench"}) {
       option(*app_.get_subcommand(name), "--config");
     }
   }
@@ -68,6 +69,7 @@ class CommandLine {
   void add_gateway();
   void add_proxy();
   void add_token();
+  void add_bench();
   void add_tls(CLI::App& to);
 
   void collect_given();
@@ -192,6 +194,31 @@ void CommandLine::add_token() {
   flag(token, "--json");
   flag(token, "--all");
   option(token, "--store");
+}
+
+void CommandLine::add_bench() {
+  CLI::App& bench = command("bench");
+  option(bench, "BACKEND");
+  bench.add_option("--compare", words_.lists["--compare"])
+      ->expected(1, static_cast<int>(bench_targets_max));
+  option(bench, "-p,--pattern");
+  option(bench, "-b,--block-size");
+  option(bench, "-d,--depth");
+  option(bench, "-c,--connections");
+  option(bench, "--reads");
+  flag(bench, "--write");
+  flag(bench, "--verify");
+  option(bench, "-t,--seconds");
+  option(bench, "--rounds");
+  option(bench, "--offset");
+  option(bench, "--size");
+  option(bench, "--seed");
+  flag(bench, "--json");
+  flag(bench, "--csv");
+  option(bench, "--plot");
+  option_list(bench, "--layer");
+  add_tls(bench);
+  flag(bench, "--strict");
 }
 
 // Of a remote backend; serve's own are towards its clients.

@@ -15,6 +15,7 @@
 
 #include "backends/layers/layer.hpp"
 #include "backends/nbd/tls_settings.hpp"
+#include "cli/bench/settings.hpp"
 #include "cli/nbd_client_command.hpp"
 #include "cli/system_command.hpp"
 #include "cli/token_command.hpp"
@@ -139,10 +140,10 @@ struct ShowText {
   std::string text;
 };
 
-using AnyCommand =
-    std::variant<AttachCommand, DetachCommand, ListCommand, StatusCommand, ResizeCommand,
-                 UpgradeCommand, ServeCommand, InfoCommand, GatewayCommand, ProxyCommand,
-                 TokenCommand, DoctorCommand, NbdClientCommand, SystemCommand, ShowText>;
+using AnyCommand = std::variant<AttachCommand, DetachCommand, ListCommand, StatusCommand,
+                                ResizeCommand, UpgradeCommand, ServeCommand, InfoCommand,
+                                GatewayCommand, ProxyCommand, TokenCommand, BenchCommand,
+                                DoctorCommand, NbdClientCommand, SystemCommand, ShowText>;
 
 struct Invocation {
   CommonOptions common;

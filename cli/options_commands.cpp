@@ -27,20 +27,6 @@ CommonOptions common_of(const CommandWords& words) {
   return options;
 }
 
-TlsOptions tls_of(const CommandWords& words) {
-  const auto& values = words.values;
-  TlsOptions tls;
-  if (words.has("--tls")) tls.policy = parse_tls_policy("--tls", values.at("--tls"));
-  if (words.has("--tls-psk-file")) tls.psk_file = values.at("--tls-psk-file");
-  if (words.has("--tls-certificates")) tls.certificates = values.at("--tls-certificates");
-  if (words.has("--tls-hostname")) tls.hostname = values.at("--tls-hostname");
-  if (words.has("--tls-priority")) tls.priority = values.at("--tls-priority");
-  if (words.has("--tls-verify-peer")) {
-    tls.verify_peer = parse_switch("--tls-verify-peer", values.at("--tls-verify-peer"));
-  }
-  return tls;
-}
-
 // What the entry does not say is all that can be said beside it.
 void attach_from_tab(const CommandWords& words, AttachCommand& command) {
   for (const std::string& given : words.given) {
@@ -101,7 +87,7 @@ AttachCommand attach_of(const CommandWords& words) {
     throw Failure(FailureKind::usage, "--path: '" + path + "' is not auto or engine");
   }
   command.layers = parse_layers(words.lists.at("--layer"));
-  command.tls = tls_of(words);
+  command.tls = remote_tls_of(words);
   return command;
 }
 
@@ -192,7 +178,7 @@ InfoCommand info_of(const CommandWords& words) {
   command.list = words.flags.at("--list");
   command.json = words.flags.at("--json");
   command.layers = parse_layers(words.lists.at("--layer"));
-  command.tls = tls_of(words);
+  command.tls = remote_tls_of(words);
   return command;
 }
 
@@ -206,6 +192,20 @@ std::uint64_t CommandWords::number(const std::string& name, std::uint64_t least,
 std::string CommandWords::positional(const std::string& name, const std::string& what) const {
   if (!values.at(name).empty()) return values.at(name);
   throw Failure(FailureKind::usage, command + ": no " + name + " given; say " + what);
+}
+
+TlsOptions remote_tls_of(const CommandWords& words) {
+  const auto& values = words.values;
+  TlsOptions tls;
+  if (words.has("--tls")) tls.policy = parse_tls_policy("--tls", values.at("--tls"));
+  if (words.has("--tls-psk-file")) tls.psk_file = values.at("--tls-psk-file");
+  if (words.has("--tls-certificates")) tls.certificates = values.at("--tls-certificates");
+  if (words.has("--tls-hostname")) tls.hostname = values.at("--tls-hostname");
+  if (words.has("--tls-priority")) tls.priority = values.at("--tls-priority");
+  if (words.has("--tls-verify-peer")) {
+    tls.verify_peer = parse_switch("--tls-verify-peer", values.at("--tls-verify-peer"));
+  }
+  return tls;
 }
 
 // Who gives keys wants them used, and nothing to be read without them.
@@ -235,6 +235,7 @@ Invocation invocation_of(const CommandWords& words) {
   if (name == "info") invocation.command = info_of(words);
   if (name == "gateway") invocation.command = gateway_of(words);
   if (name == "proxy") invocation.command = proxy_of(words);
+  if (name == "bench") invocation.command = bench_of(words);
   if (name == "token") invocation.command = token_of(words);
   return invocation;
 }

@@ -34,9 +34,15 @@ Invocation invocation_of(const CommandWords& words);
 /// --tls-psk, --tls-certificates, --tls-verify-peer, --tls-priority and --tls of one who serves.
 TlsSettings server_tls_of(const CommandWords& words);
 
+/// --tls and its kin, towards a remote backend.
+TlsOptions remote_tls_of(const CommandWords& words);
+
 // In options_gateway.cpp.
 GatewayCommand gateway_of(const CommandWords& words);
 ProxyCommand proxy_of(const CommandWords& words);
+
+// In options_bench.cpp.
+BenchCommand bench_of(const CommandWords& words);
 
 // In options_token.cpp.
 TokenCommand token_of(const CommandWords& words);

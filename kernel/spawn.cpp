@@ -51,7 +51,8 @@ std::string CommandResult::words() const {
   return {};
 }
 
-CommandResult run_command(const std::vector<std::string>& arguments, Deadline deadline) {
+CommandResult run_command(const std::vector<std::string>& arguments, Deadline deadline,
+                          const CommandFiles& files) {
   ENSURE(!arguments.empty());
   CommandResult result;
   // A file in memory, not a pipe: a talkative program never waits for us.
@@ -60,6 +61,8 @@ CommandResult run_command(const std::vector<std::string>& arguments, Deadline de
   SpawnOptions options;
   options.arguments = arguments;
   options.search_path = system_folders;
+  options.input = files.input;
+  options.output = files.output;
   options.error = output.get();
   const Spawned child = spawn(options);
   if (child.error != 0) {

@@ -1,6 +1,6 @@
 #pragma once
-// Runs one of the system's programs (modprobe, udevadm) to its end, within a deadline. No shell.
-// Blocks the caller.
+// Runs one of the system's programs (modprobe, udevadm, gnuplot) to its end, within a deadline. No
+// shell. Blocks the caller.
 
 #include <string>
 #include <vector>
@@ -19,8 +19,15 @@ struct CommandResult {
   std::string words() const;  // "modprobe: FATAL: ...", "exit status 1", "not back in time"
 };
 
+/// What it reads and writes; -1: nothing.
+struct CommandFiles {
+  int input = -1;
+  int output = -1;
+};
+
 /// The first argument is looked for in the system's folders, sbin first. A program that is not
 /// back in time is killed.
-CommandResult run_command(const std::vector<std::string>& arguments, Deadline deadline);
+CommandResult run_command(const std::vector<std::string>& arguments, Deadline deadline,
+                          const CommandFiles& files = {});
 
 }  // namespace nbdring

@@ -22,14 +22,15 @@ namespace fs = std::filesystem;
 /// One question about one device; the answers are words.
 struct Search {
   const Sysfs& sysfs;
-  std::uint32_t index;
-  std::vector<Sysfs::Part> parts;
+  std::string folder;                  // the device's in sysfs, with the root in front
+  std::vector<Sysfs::Part> parts;      // the device itself is the first
   std::vector<std::string> lasting;    // mounts, swap, holders
   std::vector<std::string> processes;  // these may be gone in a moment
 
+  bool is_whole(const Sysfs::Part& part) const { return part.name == parts.front().name; }
+
   void found(const Sysfs::Part& part, const std::string& words, std::vector<std::string>& list) {
-    const bool whole = part.name == device_name(index);
-    const std::string text = whole ? words : part.name + " " + words;
+    const std::string text = is_whole(part) ? words : part.name + " " + words;
     if (std::find(list.begin(), list.end(), text) == list.end()) list.push_back(text);
   }
 
@@ -105,10 +106,10 @@ void search_swap(Search& search) {
 }
 
 void search_holders(Search& search) {
-  const fs::path folder = search.sysfs.device_folder(search.index);
+  const fs::path whole = search.folder;
   for (const auto& part : search.parts) {
-    const bool whole = part.name == device_name(search.index);
-    for_each_entry((whole ? folder : folder / part.name) / "holders", [&](const fs::path& holder) {
+    const fs::path folder = search.is_whole(part) ? whole : whole / part.name;
+    for_each_entry(folder / "holders", [&](const fs::path& holder) {
       search.found(part, "held by " + holder.filename().string(), search.lasting);
     });
   }
@@ -164,8 +165,8 @@ void search_processes(Search& search) {
   });
 }
 
-Search search_users(std::uint32_t index, const Sysfs& sysfs) {
-  Search search{sysfs, index, sysfs.parts(index), {}, {}};
+Search search_for(Search search) {
+  const Sysfs& sysfs = search.sysfs;
   search_mounts(search, sysfs.root() + "/proc/self/mountinfo");
   search_swap(search);
   search_holders(search);
@@ -174,10 +175,41 @@ Search search_users(std::uint32_t index, const Sysfs& sysfs) {
   return search;
 }
 
+Search search_users(std::uint32_t index, const Sysfs& sysfs) {
+  return search_for({sysfs, sysfs.device_folder(index), sysfs.parts(index), {}, {}});
+}
+
+// /sys/dev/block/8:1 is a link to the device's folder, where each partition has one of its own.
+Search search_users(const std::string& number, const Sysfs& sysfs) {
+  const std::string link = "/sys/dev/block/" + number;
+  const std::string name = fs::path(link_target(sysfs.root() + link)).filename().string();
+  Search search{sysfs, sysfs.root() + link, {{name, number}}, {}, {}};
+  for_each_entry(search.folder, [&](const fs::path& entry) {
+    if (!fs::exists(entry / "partition")) return;
+    const std::string part = entry.filename().string();
+    search.parts.push_back({part, sysfs.line(link + "/" + part + "/dev").value_or("")});
+  });
+  return search_for(std::move(search));
+}
+
 std::vector<std::string> all_of(const Search& search) {
   std::vector<std::string> all = search.lasting;
   all.insert(all.end(), search.processes.begin(), search.processes.end());
   return all;
+}
+
+template <typename Device>
+std::vector<std::string> lasting_users(const Device& device, Deadline deadline,
+                                       const Sysfs& sysfs) {
+  std::vector<std::string> users;
+  wait_until(
+      [&] {
+        const Search search = search_users(device, sysfs);
+        users = all_of(search);
+        return users.empty() || !search.lasting.empty();
+      },
+      deadline);
+  return users;
 }
 
 }  // namespace
@@ -188,15 +220,12 @@ std::vector<std::string> users_of(std::uint32_t index, const Sysfs& sysfs) {
 
 std::vector<std::string> lasting_users_of(std::uint32_t index, Deadline deadline,
                                           const Sysfs& sysfs) {
-  std::vector<std::string> users;
-  wait_until(
-      [&] {
-        const Search search = search_users(index, sysfs);
-        users = all_of(search);
-        return users.empty() || !search.lasting.empty();
-      },
-      deadline);
-  return users;
+  return lasting_users(index, deadline, sysfs);
+}
+
+std::vector<std::string> lasting_users_of_number(const std::string& number, Deadline deadline,
+                                                 const Sysfs& sysfs) {
+  return lasting_users(number, deadline, sysfs);
 }
 
 }  // namespace nbdring

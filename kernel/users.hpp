@@ -25,4 +25,9 @@ std::vector<std::string> users_of(std::uint32_t index, const Sysfs& sysfs = Sysf
 std::vector<std::string> lasting_users_of(std::uint32_t index, Deadline deadline,
                                           const Sysfs& sysfs = Sysfs());
 
+/// Of any block device, by its number ("8:1", of stat(2)'s st_rdev), with its partitions where it
+/// is a whole one.
+std::vector<std::string> lasting_users_of_number(const std::string& number, Deadline deadline,
+                                                 const Sysfs& sysfs = Sysfs());
+
 }  // namespace nbdring

@@ -62,6 +62,12 @@ std::unique_ptr<BackendLane> NbdBackend::open_lane(Loop& loop) {
   return std::make_unique<NbdLane>(loop, *source_, remote_, options_);
 }
 
+BackendHealth NbdBackend::health() const {
+  BackendHealth health = remote_.health();
+  health.is_shared = remote_.carrier() != nullptr;
+  return health;
+}
+
 // The keeper's thread. Its loop and the keeper live until nobody can call them.
 void NbdBackend::keep(std::promise<void> started) {
   ::pthread_setname_np(::pthread_self(), "nbdring-keeper");

@@ -33,7 +33,7 @@ class NbdBackend final : public Backend {
   const Export& about() const override { return about_; }
   std::unique_ptr<BackendLane> open_lane(Loop& loop) override;
   void abandon() noexcept override { remote_.abandon(); }
-  BackendHealth health() const override { return remote_.health(); }
+  BackendHealth health() const override;
 
  private:
   void keep(std::promise<void> started);

@@ -20,6 +20,7 @@ struct BackendHealth {
   std::uint64_t lost_writes = 0;  // acknowledged, and given up
   std::chrono::milliseconds longest_stall{0};
   std::string last_reason;  // why the server was lost last; empty: never
+  bool is_shared = false;   // all lanes go by one connection: the server allows no more
   std::string endpoint;     // where it is
   std::string tls;          // "TLS1.3 AES-128-GCM"; empty: in the clear
 

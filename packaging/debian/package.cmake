@@ -19,9 +19,9 @@ set(CPACK_INSTALL_DEFAULT_DIRECTORY_PERMISSIONS
 set(CPACK_DEBIAN_FILE_NAME DEB-DEFAULT)
 set(CPACK_DEBIAN_PACKAGE_SECTION admin)
 set(CPACK_DEBIAN_PACKAGE_SHLIBDEPS ON)
-# ssh for nbd+ssh://; initramfs-tools for a root file system on a device; nbdkit for exec:.
+# ssh for nbd+ssh://; initramfs-tools for a root file system on a device; nbdkit for exec:; gnuplot for bench --plot.
 set(CPACK_DEBIAN_PACKAGE_DEPENDS "kmod, udev")
-set(CPACK_DEBIAN_PACKAGE_SUGGESTS "initramfs-tools, nbdkit, openssh-client")
+set(CPACK_DEBIAN_PACKAGE_SUGGESTS "gnuplot-nox, initramfs-tools, nbdkit, openssh-client")
 set(scripts ${CMAKE_CURRENT_SOURCE_DIR}/debian)
 set(CPACK_DEBIAN_PACKAGE_CONTROL_EXTRA
   ${scripts}/conffiles ${scripts}/triggers ${scripts}/postinst ${scripts}/prerm ${scripts}/postrm)

@@ -274,8 +274,9 @@ TEST_P(HelpText, ShowsTwoExamples) {
   EXPECT_GE(std::count(text.begin() + static_cast<std::ptrdiff_t>(examples), text.end(), '\n'), 3);
 }
 
-const auto commands = ::testing::Values("", "attach", "detach", "list", "status", "resize",
-                                        "upgrade", "serve", "gateway", "proxy", "token", "doctor");
+const auto commands =
+    ::testing::Values("", "attach", "detach", "list", "status", "resize", "upgrade", "serve",
+                      "gateway", "proxy", "token", "bench", "doctor");
 INSTANTIATE_TEST_SUITE_P(Commands, HelpText, commands);
 
 }  // namespace

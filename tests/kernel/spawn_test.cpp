@@ -3,6 +3,11 @@
 #include <gtest/gtest.h>
 #include <pthread.h>
 #include <signal.h>
+#include <sys/mman.h>
+
+#include <array>
+
+#include "client/runtime/file_descriptor.hpp"
 
 namespace nbdring {
 namespace {
@@ -29,6 +34,18 @@ TEST(RunCommand, SaysWhenThereIsNoSuchProgram) {
       run_command({"nbdring-no-such-program"}, Deadline::in(milliseconds(10'000)));
   EXPECT_EQ(result.end, CommandResult::End::not_started);
   EXPECT_EQ(result.words(), "No such file or directory");
+}
+
+TEST(RunCommand, ReadsAndWritesTheGivenFiles) {
+  const FileDescriptor input(memfd_create("input", MFD_CLOEXEC));
+  const FileDescriptor output(memfd_create("output", MFD_CLOEXEC));
+  ASSERT_EQ(pwrite(input.get(), "words", 5, 0), 5);
+  const CommandResult result =
+      run_command({"cat"}, Deadline::in(milliseconds(10'000)), {input.get(), output.get()});
+  EXPECT_TRUE(result.succeeded());
+  std::array<char, 16> read{};
+  EXPECT_EQ(pread(output.get(), read.data(), read.size(), 0), 5);
+  EXPECT_STREQ(read.data(), "words");
 }
 
 TEST(RunCommand, KillsWhatIsNotBackInTime) {

@@ -106,5 +106,21 @@ TEST_F(Users, AMountIsReportedAtOnce) {
   EXPECT_FALSE(deadline.has_passed());
 }
 
+TEST_F(Users, OfAnyBlockDeviceAreFoundByItsNumber) {
+  root_.file("/sys/devices/pci/block/sda/sda1/dev", "8:1\n");
+  root_.file("/sys/devices/pci/block/sda/sda1/partition", "1\n");
+  root_.file("/sys/devices/pci/block/sda/sda1/holders/dm-0", "");
+  root_.link("/sys/dev/block/8:0", root_.path() + "/sys/devices/pci/block/sda");
+  root_.link("/sys/dev/block/8:1", root_.path() + "/sys/devices/pci/block/sda/sda1");
+  root_.file("/proc/self/mountinfo", "30 22 8:0 / /mnt rw - ext4 /dev/other/name rw\n");
+  const auto of = [this](const std::string& number) {
+    return lasting_users_of_number(number, Deadline::in(std::chrono::milliseconds(0)),
+                                   Sysfs(root_.path()));
+  };
+  EXPECT_THAT(of("8:0"), ElementsAre("mounted on /mnt", "sda1 held by dm-0"));
+  EXPECT_THAT(of("8:1"), ElementsAre("held by dm-0"));
+  EXPECT_THAT(of("8:2"), IsEmpty());
+}
+
 }  // namespace
 }  // namespace nbdring
