@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <utility>
 
+#include "backends/nbd/direct.hpp"
 #include "cli/commands.hpp"
 #include "cli/config_defaults.hpp"
 #include "cli/daemon.hpp"
@@ -28,6 +29,7 @@ Wanted wanted_of(const AttachCommand& given, const CommonOptions& common, Log& l
   const Config config = config_of(common, log);
   BackendSpec spec = backend_from(given.backend, config, common, log);
   AttachCommand command = with_defaults(given, spec.form, config);
+  if (command.kernel_path) check_direct(spec.form, command.layers, command.tls);
   Wanted wanted;
   wanted.id = command.id;
   wanted.backend = canonical_text(spec, command.layers);

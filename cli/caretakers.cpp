@@ -62,19 +62,24 @@ int option_of(int socket, int option) {
   return ::getsockopt(socket, SOL_SOCKET, option, &value, &length) == 0 ? value : -1;
 }
 
-bool is_connection(int socket) {
-  return option_of(socket, SO_DOMAIN) == AF_UNIX && option_of(socket, SO_TYPE) == SOCK_STREAM &&
-         option_of(socket, SO_ACCEPTCONN) == 0;
+// To the driver, or the driver's own to a server (--path=kernel).
+bool is_connection(int socket, bool kernel_path) {
+  const int domain = option_of(socket, SO_DOMAIN);
+  const bool is_tcp = domain == AF_INET || domain == AF_INET6;
+  return (domain == AF_UNIX || (kernel_path && is_tcp)) &&
+         option_of(socket, SO_TYPE) == SOCK_STREAM && option_of(socket, SO_ACCEPTCONN) == 0;
 }
 
 // What the process has is not closed by this, but nothing can be sent to it any more.
-void shut_down_connections(pid_t id, const FileDescriptor& process) {
+void shut_down_connections(pid_t id, const FileDescriptor& process, bool kernel_path) {
   const std::string folder = descriptors_of(id);
   for_each_number(folder, [&](int number) {
     if (!link_text(folder + "/" + std::to_string(number)).starts_with("socket:")) return;
     const FileDescriptor ours(
         static_cast<int>(::syscall(SYS_pidfd_getfd, process.get(), number, 0)));
-    if (ours.is_open() && is_connection(ours.get())) ::shutdown(ours.get(), SHUT_RDWR);
+    if (ours.is_open() && is_connection(ours.get(), kernel_path)) {
+      ::shutdown(ours.get(), SHUT_RDWR);
+    }
   });
 }
 
@@ -133,7 +138,7 @@ bool end_caretakers(const DeviceRecord& record, const RunFolder& folder, Deadlin
     for (const pid_t id : left) {
       const FileDescriptor process = process_descriptor(id);
       if (!process.is_open()) continue;
-      shut_down_connections(id, process);
+      shut_down_connections(id, process, record.kernel_path);
       kill_process(process, SIGKILL);
     }
     return left.empty();

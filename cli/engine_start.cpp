@@ -7,6 +7,7 @@
 
 #include "backends/grow_file.hpp"
 #include "backends/open.hpp"
+#include "cli/direct_engine.hpp"
 #include "cli/engine.hpp"
 #include "cli/identity.hpp"
 #include "cli/patience.hpp"
@@ -122,10 +123,12 @@ std::unique_ptr<Backend> open_first(const Wanted& wanted, const BackendSource& s
                                     Log& log) {
   if (!wanted.command.wait || link.former()) return source.open(after_crash);
   Patience patience;
-  patience.open = [&source, after_crash] { return source.open(after_crash); };
+  std::unique_ptr<Backend> backend;
+  patience.open = [&] { backend = source.open(after_crash); };
   patience.tell = [&link](const std::string& why) { link.notify("STATUS=waiting: " + why); };
   patience.stop_fd = signals.fd();
-  return open_when_reachable(patience, log);
+  open_when_reachable(patience, log);
+  return backend;
 }
 
 int end_before_begin(EngineLink& link) {
@@ -159,6 +162,30 @@ int serve_device(const Wanted& wanted, Beginning beginning, const RunFolder& fol
   return exit_code;
 }
 
+// What serve_device() is for the other path.
+int watch_device(const Wanted& wanted, Beginning beginning, const RunFolder& folder,
+                 EngineLink& link, Log& log) {
+  TerminationSignals signals;
+  const bool is_new = !beginning.former;
+  DirectEngine engine({wanted, link, folder, signals, std::move(beginning.former),
+                       std::move(beginning.sockets), log});
+  if (!engine.has_device()) return end_before_begin(link);
+  beginning.locks.clear();
+  const std::string device = engine.record().device();
+  if (is_new) {
+    log.warning(
+        "--path kernel: the driver talks to the server itself; what the server has acknowledged "
+        "and "
+        "not flushed is lost if it crashes",
+        {{"device", device}});
+  }
+  say_ready(wanted, engine.record(), folder.log_path(engine.record().index), link);
+  log.info(is_new ? "attached" : "taken over", {{"device", device}, {"backend", wanted.backend}});
+  const int exit_code = engine.run();
+  log.info("ended", {{"device", device}, {"backend", wanted.backend}});
+  return exit_code;
+}
+
 }  // namespace
 
 int run_engine(const Wanted& given, EngineLink& link, Log& log) {
@@ -176,6 +203,9 @@ int run_engine(const Wanted& given, EngineLink& link, Log& log) {
     return 0;
   }
   if (beginning.former) wanted.id = beginning.former->record.id;
+  const bool by_driver =
+      beginning.former ? beginning.former->record.kernel_path : wanted.command.kernel_path;
+  if (by_driver) return watch_device(wanted, std::move(beginning), folder, link, log);
   return serve_device(wanted, std::move(beginning), folder, link, log);
 }
 

@@ -131,8 +131,9 @@ Options:
       --wait               for a BACKEND that is out of reach: do not fail
       --root-device        the root file system will be on it: not ended by
                            SIGTERM while in use, nor by systemd's last kill
-      --path PATH          auto or engine: the driver's requests go through this
-                           engine (default: auto)
+      --path PATH          engine: the driver's requests go through this engine;
+                           kernel: the driver talks to the server itself (see
+                           below); auto, the default, is engine
       --layer NAME[=ARG]   put a layer in front of BACKEND; repeatable, the
                            outermost first (`nbdring --help` lists them)
       --tls POLICY         of a remote backend: off, allow or require (default:
@@ -156,6 +157,14 @@ Options:
 The engine stays in the background and logs to the journal, or to
 /run/nbdring/nbdN.log where there is none. Attaching an ID that is attached
 prints its device and succeeds. Needs root.
+
+With --path kernel, for nbd:// and nbd+unix:// without TLS and layers, the driver
+has the connections to the server: less work for each request, and less safety.
+The engine connects again where a connection is lost, and what was on its way
+comes back after --timeout (default: 30). But what the server has acknowledged
+and not flushed is lost if it crashes, and I/O fails when it is away for longer
+than --recovery-window (default: 300). There are several connections only where
+the server allows it (multi-conn). Such a device cannot be resized.
 
 Examples:
   nbdring attach disk.img

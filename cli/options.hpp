@@ -61,6 +61,7 @@ struct AttachCommand {
   bool wait = false;              // for a backend that is out of reach
   std::vector<LayerSpec> layers;  // in front of the backend, outermost first
   TlsOptions tls;                 // of a remote backend
+  bool kernel_path = false;       // the driver is to talk to the server itself
 };
 
 struct DetachCommand {

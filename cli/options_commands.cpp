@@ -79,13 +79,10 @@ AttachCommand attach_of(const CommandWords& words) {
   if (words.has("--id")) command.id = parse_id("--id", values.at("--id"));
   if (words.has("--name")) command.name = parse_name("--name", values.at("--name"));
   const std::string& path = values.at("--path");
-  if (path == "kernel") {
-    throw Failure(FailureKind::usage,
-                  "--path: 'kernel' is not in this version: requests go through the engine");
+  if (!path.empty() && path != "auto" && path != "engine" && path != "kernel") {
+    throw Failure(FailureKind::usage, "--path: '" + path + "' is not auto, engine or kernel");
   }
-  if (!path.empty() && path != "auto" && path != "engine") {
-    throw Failure(FailureKind::usage, "--path: '" + path + "' is not auto or engine");
-  }
+  command.kernel_path = path == "kernel";
   command.layers = parse_layers(words.lists.at("--layer"));
   command.tls = remote_tls_of(words);
   return command;

@@ -14,11 +14,10 @@ namespace {
 constexpr std::chrono::milliseconds pause_first{1000};
 constexpr std::chrono::milliseconds pause_longest{10'000};
 
-/// Nothing: it is open, in `backend`.
-std::optional<std::string> try_to_open(const Patience& patience,
-                                       std::unique_ptr<Backend>& backend) {
+/// Nothing: it is open.
+std::optional<std::string> try_to_open(const Patience& patience) {
   try {
-    backend = patience.open();
+    patience.open();
     return std::nullopt;
   } catch (const Failure& failure) {
     if (failure.kind() != FailureKind::unreachable) throw;
@@ -33,18 +32,17 @@ bool is_told_to_end(int stop_fd, std::chrono::milliseconds wait) {
 
 }  // namespace
 
-std::unique_ptr<Backend> open_when_reachable(const Patience& patience, Log& log) {
-  std::unique_ptr<Backend> backend;
+bool open_when_reachable(const Patience& patience, Log& log) {
   std::string last;
   for (auto pause = pause_first;; pause = std::min(2 * pause, pause_longest)) {
-    const auto reason = try_to_open(patience, backend);
-    if (!reason) return backend;
+    const auto reason = try_to_open(patience);
+    if (!reason) return true;
     if (*reason != last) {
       log.warning("waiting: " + *reason);
       patience.tell("waiting: " + *reason);
     }
     last = *reason;
-    if (is_told_to_end(patience.stop_fd, pause)) return nullptr;
+    if (is_told_to_end(patience.stop_fd, pause)) return false;
   }
 }
 

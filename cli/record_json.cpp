@@ -23,6 +23,8 @@ std::string to_json(const DeviceRecord& record) {
   json["fresh"] = record.fresh;
   json["pid"] = record.pid;
   if (record.keeper != 0) json["keeper"] = record.keeper;
+  if (record.kernel_path) json["path"] = "kernel";
+  if (record.kernel_path) json["server_flags"] = record.server_flags;
   if (record.recovering) json["recovering"] = true;
   json["started"] = record.started;
   // Names and paths are bytes: what is not UTF-8 is replaced, for JSON has no other words.
@@ -47,6 +49,8 @@ std::optional<DeviceRecord> record_from_json(const std::string& text) {
     record.fresh = json.value("fresh", false);
     record.pid = json.at("pid").get<int>();
     record.keeper = json.value("keeper", 0);
+    record.kernel_path = json.value("path", "") == "kernel";
+    record.server_flags = json.value("server_flags", std::uint16_t{0});
     record.recovering = json.value("recovering", false);
     record.started = json.at("started").get<std::int64_t>();
     return record;

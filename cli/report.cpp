@@ -32,7 +32,7 @@ std::string shown(const std::string& text) {
 }
 
 std::string latency_cell(const CommandStatus& command, std::uint64_t latency) {
-  return command.requests == 0 ? "-" : latency_text(latency);
+  return command.requests == 0 || latency == 0 ? "-" : latency_text(latency);
 }
 
 std::string stall_text(std::chrono::milliseconds stall) {
@@ -53,17 +53,25 @@ std::string peer_of(const PeerStatus& peer) {
   return text + "\n";
 }
 
-std::string remote_of(const BackendHealth& remote) {
+// Who keeps no journal cannot tell what is not flushed.
+std::string kept_of(const BackendHealth& remote, bool kernel_path) {
+  if (kernel_path) return "not written again after a crash of the server";
+  return bytes_text(remote.volatile_bytes) + " not flushed";
+}
+
+std::string remote_of(const BackendHealth& remote, bool kernel_path) {
   if (remote.state.empty()) return "";
   std::string text = "remote   " + shown(remote.endpoint) + "  " + remote.state;
   if (remote.state != "serving") text += " for " + stall_text(remote.since);
   text += "  " + (remote.tls.empty() ? "not encrypted" : shown(remote.tls)) + "\n";
-  text += "         " + bytes_text(remote.volatile_bytes) + " not flushed  reconnects " +
+  text += "         " + kept_of(remote, kernel_path) + "  reconnects " +
           std::to_string(remote.reconnects);
-  if (remote.reconnects > 0) {
+  if (remote.reconnects > 0 && !kernel_path) {
     text += "  written again " + std::to_string(remote.replayed_writes) + " (" +
             bytes_text(remote.replayed_bytes) + ")  longest stall " +
             stall_text(remote.longest_stall);
+  } else if (remote.reconnects > 0) {
+    text += "  longest stall " + stall_text(remote.longest_stall);
   }
   if (remote.lost_writes > 0) text += "  given up " + std::to_string(remote.lost_writes);
   if (!remote.last_reason.empty()) text += "\n         last lost: " + shown(remote.last_reason);
@@ -72,6 +80,7 @@ std::string remote_of(const BackendHealth& remote) {
 
 const char* state_of(const KnownDevice& known) {
   if (!known.engine_lives) return "engine gone";
+  if (known.record.kernel_path) return "serving (kernel)";
   return known.record.recovering ? "recovering" : "serving";
 }
 
@@ -105,8 +114,10 @@ std::string head_of(const DeviceStatus& status) {
                      "  up " + uptime_text(status.uptime) + "\n";
   if (!record.name.empty()) text += "name     " + shown(record.name) + "\n";
   text += "backend  " + shown(record.backend) + "\n";
+  if (record.kernel_path) text += "path     kernel: the driver talks to the server itself\n";
   if (record.id != record.backend) text += "id       " + shown(record.id) + "\n";
-  return text + stalls_of(status) + peer_of(status.peer) + remote_of(status.remote);
+  return text + stalls_of(status) + peer_of(status.peer) +
+         remote_of(status.remote, record.kernel_path);
 }
 
 std::string command_table(const DeviceStatus& status) {

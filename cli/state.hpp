@@ -40,12 +40,14 @@ struct DeviceRecord {
   std::uint32_t block_size = 0;  // bytes
   bool read_only = false;
   unsigned connections = 0;
-  std::uint64_t timeout = 0;  // seconds until the driver gives a request up
-  bool fresh = false;         // the device's number was made for it, and goes with it
-  int pid = 0;                // of the engine
-  int keeper = 0;             // of the process that starts another engine; 0: there is none
-  bool recovering = false;    // a new engine is taking the device over from one that died
-  std::int64_t started = 0;   // of the device, not of its engine; seconds since 1970
+  std::uint64_t timeout = 0;       // seconds until the driver gives a request up
+  bool fresh = false;              // the device's number was made for it, and goes with it
+  int pid = 0;                     // of the engine
+  int keeper = 0;                  // of the process that starts another engine; 0: there is none
+  bool kernel_path = false;        // the driver talks to the server itself (attach --path=kernel)
+  std::uint16_t server_flags = 0;  // then: what the server said it can do
+  bool recovering = false;         // a new engine is taking the device over from one that died
+  std::int64_t started = 0;        // of the device, not of its engine; seconds since 1970
 
   std::string device() const { return "/dev/" + device_name(index); }
   friend bool operator==(const DeviceRecord&, const DeviceRecord&) = default;

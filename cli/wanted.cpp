@@ -30,6 +30,7 @@ std::string difference(const DeviceRecord& attached, const Wanted& wanted) {
   const bool is_known = tells_itself || wanted.command.read_only;
   if (is_known && attached.read_only != wanted.read_only)
     differs = attached.read_only ? "read-only" : "writable";
+  if (wanted.command.kernel_path && !attached.kernel_path) differs = "through an engine";
   const auto& index = wanted.command.index;
   if (index && *index != attached.index) differs = "there and not at /dev/" + device_name(*index);
   if (!wanted.command.name.empty() && wanted.command.name != attached.name) {
@@ -53,6 +54,8 @@ unsigned connections_here() { return std::clamp(std::thread::hardware_concurrenc
 
 std::chrono::seconds timeout_of(const Wanted& wanted) {
   if (wanted.command.timeout) return *wanted.command.timeout;
+  // The driver's own timer is all that notices a server which is silent.
+  if (wanted.command.kernel_path) return timeout_local;
   return can_go_away(wanted.spec.form) ? timeout_remote : timeout_local;
 }
 

@@ -1,6 +1,7 @@
 #include "kernel/attachment.hpp"
 
 #include <fcntl.h>
+#include <sys/socket.h>
 
 #include <algorithm>
 #include <thread>
@@ -62,6 +63,8 @@ struct Attachment::State {
   SlotsOfDevice slots() const { return {request.index, request.identifier, options.connections}; }
   void keep_waiting_as_asked(Deadline deadline);
   unsigned fill_every_slot(Deadline deadline);
+  bool slot_is_free(const CountDead& dead, Deadline deadline);
+  bool refill(DriverEnds socket, int lane, const CountDead& dead, Deadline deadline);
 };
 
 // With sockets that nobody serves, for a device without a size: each try makes the kernel add a
@@ -155,6 +158,23 @@ unsigned Attachment::State::fill_every_slot(Deadline deadline) {
   return filled;
 }
 
+bool Attachment::State::slot_is_free(const CountDead& dead, Deadline deadline) {
+  ENSURE(attached);
+  const unsigned alive = options.connections - dead();
+  return receivers_ended(request.index, alive, deadline.at_most(old_receivers_time));
+}
+
+bool Attachment::State::refill(DriverEnds socket, int lane, const CountDead& dead,
+                               Deadline deadline) {
+  const Filled result = fill_slot(netlink, slots(), std::move(socket), lane, dead, deadline, log);
+  if (result == Filled::refused) {
+    throw Failure(FailureKind::failed, path() +
+                                           " takes no connections any more: the driver has "
+                                           "ended it");
+  }
+  return result == Filled::yes;
+}
+
 Attachment::Attachment(const Export& about, const AttachOptions& options, Log& log,
                        FileDescriptor netlink)
     : state_(std::make_unique<State>(options, log, std::move(netlink))) {
@@ -183,6 +203,11 @@ std::vector<FileDescriptor> Attachment::take_lane_sockets() {
   state_->request.sockets = std::move(pairs.driver);
   for (const FileDescriptor& lane : pairs.lanes) state_->lane_copies.push_back(copy_of(lane));
   return std::move(pairs.lanes);
+}
+
+void Attachment::give_sockets(std::vector<FileDescriptor> sockets) {
+  ENSURE(!state_->connected_once && sockets.size() == state_->options.connections);
+  state_->request.sockets = std::make_shared<std::vector<FileDescriptor>>(std::move(sockets));
 }
 
 void Attachment::connect(milliseconds time) {
@@ -234,21 +259,25 @@ void Attachment::take_over(std::uint32_t index, bool fresh) {
 
 std::optional<FileDescriptor> Attachment::refill(const std::function<unsigned()>& dead,
                                                  milliseconds time) {
-  State& state = *state_;
-  ENSURE(state.attached);
   const Deadline deadline = Deadline::in(time);
-  const unsigned alive = state.options.connections - dead();
-  if (!receivers_ended(index(), alive, deadline.at_most(old_receivers_time))) return std::nullopt;
+  if (!state_->slot_is_free(dead, deadline)) return std::nullopt;
   SocketPairs pair = make_socket_pairs(1);
-  const Filled result = fill_slot(state.netlink, state.slots(), std::move(pair.driver),
-                                  pair.lanes.front().get(), dead, deadline, state.log);
-  if (result == Filled::refused) {
-    throw Failure(FailureKind::failed, path() +
-                                           " takes no connections any more: the driver has "
-                                           "ended it");
+  const int lane = pair.lanes.front().get();
+  if (!state_->refill(std::move(pair.driver), lane, dead, deadline)) return std::nullopt;
+  return std::move(pair.lanes.front());
+}
+
+bool Attachment::refill_with(FileDescriptor socket, const std::function<unsigned()>& dead,
+                             milliseconds time) {
+  const Deadline deadline = Deadline::in(time);
+  const FileDescriptor ours = copy_of(socket);
+  auto one = std::make_shared<std::vector<FileDescriptor>>();
+  one->push_back(std::move(socket));
+  if (state_->slot_is_free(dead, deadline)) {
+    return state_->refill(std::move(one), ours.get(), dead, deadline);
   }
-  if (result == Filled::yes) return std::move(pair.lanes.front());
-  return std::nullopt;
+  ::shutdown(ours.get(), SHUT_RDWR);
+  return false;
 }
 
 bool Attachment::is_held() const { return state_->attached && state_->is_held(); }

@@ -58,6 +58,10 @@ class Attachment {
 
   std::vector<FileDescriptor> take_lane_sockets();
 
+  /// Instead of take_lane_sockets(): connections, in transmission, to the server that the driver is
+  /// to talk to itself. The export has CAN_MULTI_CONN where there are several.
+  void give_sockets(std::vector<FileDescriptor> sockets);
+
   /// CONNECT (retrying EBUSY while udev probes), queue settings, and the wait until the device can
   /// be used: size set, first open done, partitions scanned. Throws after undoing what it did.
   void connect(std::chrono::milliseconds deadline);
@@ -82,6 +86,11 @@ class Attachment {
   /// `dead` counts the connections that are known to be dead, whenever it is asked.
   std::optional<FileDescriptor> refill(const std::function<unsigned()>& dead,
                                        std::chrono::milliseconds deadline);
+
+  /// The same with a connection to the server. True: the driver sends on it already. Whoever called
+  /// keeps a descriptor of his own; the connection is shut down where the driver did not take it.
+  bool refill_with(FileDescriptor socket, const std::function<unsigned()>& dead,
+                   std::chrono::milliseconds deadline);
 
   /// The driver holds the device still, with our identifier.
   bool is_held() const;

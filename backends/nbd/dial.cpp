@@ -47,7 +47,9 @@ Dialer::Dialer(std::unique_ptr<Endpoint> endpoint, std::string text, std::string
 
 Dialer::~Dialer() = default;
 
-ClientHandshakeOptions Dialer::wish(Goal goal) const { return {goal, export_name_, policy_}; }
+ClientHandshakeOptions Dialer::wish(Goal goal) const {
+  return {goal, export_name_, policy_, options_.simple_replies};
+}
 
 Task<Dialled> Dialer::dial(Loop& loop) const {
   Dialled dialled;

@@ -21,6 +21,7 @@ namespace nbdring {
 
 struct DialOptions {
   std::chrono::milliseconds handshake_deadline{15'000};  // from the first byte to GO's last
+  bool simple_replies = false;                           // see ClientHandshakeOptions
 };
 
 /// A connection at the first byte of its transmission phase.

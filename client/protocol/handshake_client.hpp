@@ -37,6 +37,9 @@ struct ClientHandshakeOptions {
   Goal goal = Goal::go;
   std::string export_name;
   TlsPolicy tls = TlsPolicy::off;
+  /// Neither structured replies nor extended headers are asked for: whoever takes the connection
+  /// over knows simple replies only.
+  bool simple_replies = false;
 };
 
 struct ClientHandshakeLimits {
@@ -120,6 +123,7 @@ class ClientHandshake {
 
   // handshake_client_options.cpp: which option when, and what its replies mean
   void begin_options(Step& step);
+  void ask_for_headers(Step& step);
   void receive_reply(Step& step);
   void acknowledged(Step& step);
   void refused(Step& step);

@@ -43,7 +43,13 @@ void ClientHandshake::begin_options(Step& step) {
                 "the server has no fixed newstyle handshake, so it cannot list its exports");
   }
   const bool wants_tls = options_.tls != TlsPolicy::off && !is_encrypted_;
-  send_option(step, wants_tls ? nbd::opt_starttls : nbd::opt_extended_headers);
+  if (wants_tls) return send_option(step, nbd::opt_starttls);
+  ask_for_headers(step);
+}
+
+void ClientHandshake::ask_for_headers(Step& step) {
+  if (options_.simple_replies) return structured_settled(step);
+  send_option(step, nbd::opt_extended_headers);
 }
 
 void ClientHandshake::receive_reply(Step& step) {
@@ -135,7 +141,7 @@ void ClientHandshake::starttls_refused(Step& step) {
         "the server refuses TLS, which is required, so nothing was asked of it " + server_said());
   }
   tls_was_refused_ = true;
-  send_option(step, nbd::opt_extended_headers);
+  ask_for_headers(step);
 }
 
 void ClientHandshake::structured_settled(Step& step) {

@@ -164,6 +164,13 @@ Operation Loop::writable(int fd) {
   return Operation(*this, Operation::Kind::poll, arguments);
 }
 
+Operation Loop::hung_up(int fd) {
+  Operation::Arguments arguments;
+  arguments.fd = fd;
+  arguments.flags = POLLRDHUP;
+  return Operation(*this, Operation::Kind::poll, arguments);
+}
+
 void Loop::start(Operation& operation) noexcept {
   if (operation.kind_ == Operation::Kind::poll) {
     readiness_.push(operation);  // the wait decides where

@@ -97,6 +97,8 @@ class Loop {
   // Readiness of a socket or pipe; result: the poll events, or -ECANCELED.
   Operation readable(int fd);
   Operation writable(int fd);
+  /// The peer, or whoever else has the socket, has shut it down. What arrives on it wakes nobody.
+  Operation hung_up(int fd);
 
   Sleep sleep(Clock::duration duration) { return Sleep(*this, duration); }
 

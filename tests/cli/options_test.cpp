@@ -64,8 +64,7 @@ INSTANTIATE_TEST_SUITE_P(
         Refused{"attach x --recovery-window 1.5", "'1.5'"},
         Refused{"attach x -b 513", "'513' is not 512, 1024, 2048 or 4096"},
         Refused{"attach x -b 8192", "'8192'"},
-        Refused{"attach x --path kernel", "through the engine"},
-        Refused{"attach x --path road", "'road' is not auto or engine"},
+        Refused{"attach x --path road", "'road' is not auto, engine or kernel"},
         Refused{"attach x --name nbd3", "reads like a device"},
         Refused{"attach x --name 7", "reads like a device"},
         Refused{"attach x --name a/b", "'a/b' is not a name"},
@@ -119,6 +118,13 @@ TEST(Options, AttachTakesEveryOption) {
   EXPECT_EQ(command.recovery_window, std::chrono::seconds(0));
   EXPECT_EQ(command.id, "a:b");
   EXPECT_EQ(command.name, "srv");
+}
+
+TEST(Options, TheDriversOwnPathIsAskedForByName) {
+  EXPECT_TRUE(parse_as<AttachCommand>("attach x --path kernel").kernel_path);
+  for (const char* words : {"attach x", "attach x --path auto", "attach x --path engine"}) {
+    EXPECT_FALSE(parse_as<AttachCommand>(words).kernel_path) << words;
+  }
 }
 
 TEST(Options, AnEmptyNameOrIdentityIsNone) {

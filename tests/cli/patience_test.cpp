@@ -16,10 +16,12 @@ namespace {
 class PatienceTest : public ::testing::Test {
  protected:
   std::unique_ptr<Backend> open(std::function<std::unique_ptr<Backend>()> how) {
-    Patience patience{std::move(how), [this](const std::string& text) { told_.push_back(text); },
-                      stop_.get()};
+    std::unique_ptr<Backend> backend;
+    Patience patience{[&] { backend = how(); },
+                      [this](const std::string& text) { told_.push_back(text); }, stop_.get()};
     Log log(LogLevel::error, LogFormat::text);
-    return open_when_reachable(patience, log);
+    EXPECT_EQ(open_when_reachable(patience, log), backend != nullptr);
+    return backend;
   }
 
   FileDescriptor stop_{::eventfd(0, EFD_CLOEXEC)};

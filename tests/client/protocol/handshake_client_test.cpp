@@ -104,6 +104,16 @@ TEST(ClientHandshake, GoesThroughEverything) {
   EXPECT_EQ(handshake.base_allocation_context(), 7u);
 }
 
+TEST(ClientHandshake, WhoKnowsSimpleRepliesOnlyIsPromisedNoOthers) {
+  ClientHandshakeOptions options = wish();
+  options.simple_replies = true;
+  ClientHandshake handshake(options);
+  const auto outcome = play(handshake, greeting() + told_size() + reply(nbd::opt_go, nbd::rep_ack));
+  EXPECT_EQ(outcome.state, State::transmission) << outcome.reason;
+  EXPECT_EQ(options_in(outcome.output), "flags3 GO");
+  EXPECT_FALSE(handshake.transmission().structured_replies);
+}
+
 TEST(ClientHandshake, SaysTheSameHoweverTheBytesArrive) {
   ClientHandshake whole(wish(Goal::go, TlsPolicy::require));
   const auto expected = play(whole, go_of_everything);
