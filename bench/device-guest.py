@@ -100,8 +100,8 @@ TLS_OF = {PLAIN: [], PSK: ['--tls=require', f'--tls-psk={KEYS}'],
           X509: ['--tls=require', f'--tls-certificates={PKI}', '--tls-verify-peer']}
 
 
-def nbdring(name, port, uri):
-    return Remote(name, port, [PROGRAM, 'attach', uri, '-c', '4'], None, [PROGRAM, 'detach', '{device}'])
+def nbdring(name, port, uri, *options):
+    return Remote(name, port, [PROGRAM, 'attach', uri, '-c', '4', *options], None, [PROGRAM, 'detach', '{device}'])
 
 
 def nbd_client(name, port, *tls):
@@ -173,6 +173,7 @@ NBD_CLIENT_TLS = ['-cacertfile', f'{PKI}/ca-cert.pem', '-certfile', f'{PKI}/clie
 GROUPS = {
     'local': [NbdClient(), Nbdring(), QemuNbd(), Loop()],
     'tcp': [nbd_client('nbd-client -C 4', PLAIN), nbdring('nbdring -c 4', PLAIN, f'nbd://localhost:{PLAIN}/'),
+            nbdring('nbdring -c 4, kernel path', PLAIN, f'nbd://localhost:{PLAIN}/', '--path=kernel'),
             qemu_nbd('qemu-nbd -c', PLAIN)],
     'tls': [nbd_client('nbd-client -C 4, X.509', X509, *NBD_CLIENT_TLS),
             nbdring('nbdring -c 4, X.509', X509, f'nbds://localhost:{X509}/?tls-certificates={PKI}'),

@@ -100,8 +100,10 @@ std::string Detach::away_text(const DeviceRecord& record, milliseconds wait) con
   const auto status = status_from_json(engine.ask(ControlRequest(), Deadline::in(wait)).body);
   if (!status || status->remote.state.empty() || status->remote.state == "serving") return "";
   const BackendHealth& remote = status->remote;
-  return remote.endpoint + " is away (" + remote.last_reason +
-         "): " + std::to_string(remote.volatile_writes) + " acknowledged writes are not flushed";
+  const std::string away = remote.endpoint + " is away (" + remote.last_reason + ")";
+  if (record.kernel_path) return away;
+  return away + ": " + std::to_string(remote.volatile_writes) +
+         " acknowledged writes are not flushed";
 }
 
 ControlReply Detach::ask(ControlConnection& engine, Deadline deadline) const {

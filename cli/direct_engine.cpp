@@ -18,7 +18,7 @@ constexpr std::chrono::milliseconds users_look{500};  // see engine.cpp
 
 int DirectEngine::run() {
   loop_.run(serve());
-  return 0;
+  return exit_code_;
 }
 
 Task<void> DirectEngine::serve() {

@@ -68,6 +68,7 @@ class DirectEngine final : private DeviceOwner {
   bool is_over_ = false;
   bool end_asked_ = false;
   bool is_handed_over_ = false;
+  int exit_code_ = 0;
 };
 
 }  // namespace nbdring

@@ -21,6 +21,18 @@ constexpr milliseconds refill_time{1500};
 
 std::string name_of_link(std::size_t link) { return "connection-" + std::to_string(link); }
 
+// A write that waits in a dead socket for the network would reach the server behind newer ones: the
+// driver has shut the socket down, and TCP still sends what is queued. Dropped with a reset (see
+// SocketStream::reset()), by the time a new connection takes its place. False: not yet.
+bool drop_queue(int socket) {
+  int domain = 0;
+  socklen_t length = sizeof domain;
+  ENSURE(::getsockopt(socket, SOL_SOCKET, SO_DOMAIN, &domain, &length) == 0);
+  if (domain == AF_UNIX) return true;  // what was sent is the server's already
+  const sockaddr nowhere{AF_UNSPEC, {}};
+  return ::connect(socket, &nowhere, sizeof nowhere) == 0;
+}
+
 milliseconds since(std::chrono::steady_clock::time_point moment) {
   return std::chrono::duration_cast<milliseconds>(std::chrono::steady_clock::now() - moment);
 }
@@ -80,6 +92,7 @@ Task<void> DirectLinks::replace(std::size_t link) {
       stop();
     }
     if (stopping_) break;
+    if (!drop_queue(links_[link].socket.get())) continue;
     co_await try_to_replace(link);
   }
 }

@@ -117,7 +117,9 @@ bool DirectEngine::dial_first() {
 }
 
 Task<void> DirectEngine::dial(std::size_t connections) {
-  while (dialled_.size() < connections) co_await dial_one();
+  while (dialled_.size() < connections) {
+    co_await dial_one();
+  }
 }
 
 Task<void> DirectEngine::dial_one() {

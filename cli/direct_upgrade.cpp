@@ -52,7 +52,8 @@ ControlReply DirectEngine::hand_over(const std::string& version) {
   device_->leave();
   if (!answer || answer->word != "done") {
     const std::string why = answer ? answer->text : "its keeper does not answer";
-    parts_.link.failed(static_cast<int>(FailureKind::failed), why);
+    exit_code_ = static_cast<int>(FailureKind::failed);
+    parts_.link.failed(exit_code_, why);
     return refusal(device, why + "; another engine goes on with it");
   }
   parts_.log.info("upgraded: another engine looks after the device",

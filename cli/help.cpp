@@ -162,9 +162,10 @@ With --path kernel, for nbd:// and nbd+unix:// without TLS and layers, the drive
 has the connections to the server: less work for each request, and less safety.
 The engine connects again where a connection is lost, and what was on its way
 comes back after --timeout (default: 30). But what the server has acknowledged
-and not flushed is lost if it crashes, and I/O fails when it is away for longer
-than --recovery-window (default: 300). There are several connections only where
-the server allows it (multi-conn). Such a device cannot be resized.
+and not flushed is lost if it crashes; I/O fails when it is away for longer than
+--recovery-window (default: 300), and what a server that is being stopped
+refuses (ESHUTDOWN) fails at once. There are several connections only where the
+server allows it (multi-conn). Such a device cannot be resized.
 
 Examples:
   nbdring attach disk.img

@@ -125,22 +125,24 @@ void remote_metrics(Exposition& out, const BackendHealth& remote) {
   one("remote_lost_writes", "gauge", "Acknowledged writes that were given up.", remote.lost_writes);
 }
 
-}  // namespace
+// What the kernel counts, where requests go through no lane of ours.
+void kernel_metrics(Exposition& out, const DeviceStatus& status) {
+  const std::string all = "lane=\"all\"";
+  out.metric("in_flight_requests", "gauge", "Requests that the driver has and has not answered.");
+  out.sample(all, std::to_string(status.total.in_flight));
+  const auto each = [&](const CommandValue& value) {
+    for (std::size_t command = 0; command < driver_commands.size(); ++command) {
+      out.sample(all + "," + command_label(command),
+                 std::to_string(value(status.total.commands[command])));
+    }
+  };
+  out.metric("requests_total", "counter", "Requests answered, errors included.");
+  each([](const CommandStatus& command) { return command.requests; });
+  out.metric("bytes_total", "counter", "Bytes of the ranges that were asked for.");
+  each([](const CommandStatus& command) { return command.bytes; });
+}
 
-std::string status_prometheus(const DeviceStatus& status) {
-  Exposition out(status.record);
-  out.metric("device_info", "gauge", "What is attached; always 1.");
-  out.sample("id=\"" + escaped(status.record.id) + "\",name=\"" + escaped(status.record.name) +
-                 "\",backend=\"" + escaped(status.record.backend) + "\"",
-             "1");
-  out.metric("size_bytes", "gauge", "Size of the device.");
-  out.sample("", std::to_string(status.record.size));
-  out.metric("uptime_seconds", "gauge", "Time since the device was attached.");
-  out.sample("", std::to_string(status.uptime));
-  out.metric("lane_serving", "gauge", "1 while the lane's connection to the driver is up.");
-  for (std::size_t lane = 0; lane < status.lanes.size(); ++lane) {
-    out.sample(lane_label(lane), status.lanes[lane].state == "serving" ? "1" : "0");
-  }
+void lane_metrics(Exposition& out, const DeviceStatus& status) {
   out.metric("in_flight_requests", "gauge", "Requests received and not yet answered.");
   for (std::size_t lane = 0; lane < status.lanes.size(); ++lane) {
     out.sample(lane_label(lane), std::to_string(status.lanes[lane].in_flight));
@@ -159,6 +161,25 @@ std::string status_prometheus(const DeviceStatus& status) {
   out.metric("latency_seconds", "gauge",
              "Percentiles since the device was attached, from arrival to the reply's last byte.");
   latencies(out, status);
+}
+
+}  // namespace
+
+std::string status_prometheus(const DeviceStatus& status) {
+  Exposition out(status.record);
+  out.metric("device_info", "gauge", "What is attached; always 1.");
+  out.sample("id=\"" + escaped(status.record.id) + "\",name=\"" + escaped(status.record.name) +
+                 "\",backend=\"" + escaped(status.record.backend) + "\"",
+             "1");
+  out.metric("size_bytes", "gauge", "Size of the device.");
+  out.sample("", std::to_string(status.record.size));
+  out.metric("uptime_seconds", "gauge", "Time since the device was attached.");
+  out.sample("", std::to_string(status.uptime));
+  out.metric("lane_serving", "gauge", "1 while the lane's connection to the driver is up.");
+  for (std::size_t lane = 0; lane < status.lanes.size(); ++lane) {
+    out.sample(lane_label(lane), status.lanes[lane].state == "serving" ? "1" : "0");
+  }
+  status.record.kernel_path ? kernel_metrics(out, status) : lane_metrics(out, status);
   stall_metrics(out, status);
   if (!status.remote.state.empty()) remote_metrics(out, status.remote);
   return out.take();

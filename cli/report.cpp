@@ -136,7 +136,17 @@ std::string command_table(const DeviceStatus& status) {
   return table.text();
 }
 
+// The kernel counts the device's requests, and not those of each connection.
+std::string connection_table(const DeviceStatus& status) {
+  Table table({"CONNECTION", "STATE"}, {true, false});
+  for (std::size_t i = 0; i < status.lanes.size(); ++i) {
+    table.add({std::to_string(i), status.lanes[i].state});
+  }
+  return table.text() + "\nin flight: " + std::to_string(status.total.in_flight) + "\n";
+}
+
 std::string lane_table(const DeviceStatus& status) {
+  if (status.record.kernel_path) return connection_table(status);
   Table table({"LANE", "STATE", "IN FLIGHT", "REFUSED", "REQUESTS", "BYTES", "ERRORS", "P99"},
               {true, false, true, true, true, true, true, true});
   for (std::size_t i = 0; i < status.lanes.size(); ++i) {

@@ -76,6 +76,16 @@ TEST(DirectStatus, TheReportSaysWhatNobodyKnowsAndWhatIsNotKept) {
   EXPECT_EQ(text.find("not flushed"), std::string::npos) << text;
 }
 
+TEST(DirectStatus, WhatNobodyCountsIsNoMetric) {
+  const std::string text =
+      status_prometheus(direct_status(record(), {true, true}, serving(), stat, 3, 160));
+  EXPECT_NE(text.find("lane=\"all\",command=\"read\"} 120\n"), std::string::npos) << text;
+  EXPECT_NE(text.find("lane=\"all\"} 3\n"), std::string::npos) << text;
+  for (const char* unknown : {"latency_seconds", "errors_total", "refused_requests"}) {
+    EXPECT_EQ(text.find(unknown), std::string::npos) << unknown;
+  }
+}
+
 TEST(DirectStatus, TheRecordKeepsThePath) {
   DeviceRecord kept = record();
   kept.server_flags = 0x12d;

@@ -64,6 +64,30 @@ Task<void> wait_both(Loop& loop, int first, int second, int& first_events, int& 
   co_await scope.join();
 }
 
+Task<void> note_hung_up(Loop& loop, int fd, bool& has_ended) {
+  const int events = co_await loop.hung_up(fd);
+  EXPECT_NE(events & POLLRDHUP, 0);
+  has_ended = true;
+}
+
+Task<void> send_then_end(Loop& loop, const SocketPair& pair, bool& has_ended) {
+  Scope scope(loop.frames());
+  scope.spawn(note_hung_up(loop, pair.near.get(), has_ended));
+  EXPECT_EQ(::write(pair.far.get(), "x", 1), 1);
+  co_await loop.sleep(milliseconds(20));
+  EXPECT_FALSE(has_ended);
+  EXPECT_EQ(::shutdown(pair.far.get(), SHUT_WR), 0);
+  co_await scope.join();
+}
+
+TEST(Loop, WhoWaitsForTheEndIsNotWokenByBytes) {
+  Loop loop;
+  SocketPair pair;
+  bool has_ended = false;
+  loop.run(send_then_end(loop, pair, has_ended));
+  EXPECT_TRUE(has_ended);
+}
+
 TEST(Loop, WaitsForSeveralSocketsWithoutTheRing) {
   Loop loop;
   SocketPair a, b;

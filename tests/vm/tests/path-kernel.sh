@@ -30,7 +30,7 @@ far ip link set lo up
 truncate -s 64M image
 reachable() { "$NBDRING" info nbd://192.0.2.2/ >/dev/null 2>&1; }
 serve_far() {
-  start_server far nbdkit -f -p 10809 "$@" file image
+  start_server ip netns exec far nbdkit -f -p 10809 file image
   until_true 30 reachable || fail "no server: $(cat server.log)"
 }
 
@@ -51,7 +51,7 @@ refusals() {
   refused 2 'TLS .* needs the engine; use --path auto' "$NBDRING" attach --path kernel nbds://192.0.2.2/
   refused 2 'TLS needs the engine' "$NBDRING" attach --path kernel --tls allow nbd://192.0.2.2/
   refused 2 'no NBD server .* needs the engine' "$NBDRING" attach --path kernel image
-  refused 2 "layer 'cow' needs the engine" "$NBDRING" attach --path kernel --layer cow nbd://192.0.2.2/
+  refused 2 "layer 'cow' needs the engine" "$NBDRING" attach nbd://192.0.2.2/ --path kernel --layer cow
   refused 5 'cannot reach 192.0.2.2' "$NBDRING" attach --path kernel nbd://192.0.2.2:1/
   is "devices after refusals" "$(leftovers)" ''
 }
