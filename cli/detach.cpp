@@ -49,8 +49,12 @@ class Detach {
     const DeviceRecord& record = known.record;
     if (!force_) refuse_users(record.index);
     if (!known.engine_lives) {
-      log_.warning("the engine had died: what it had not written is lost",
-                   {{"device", record.device()}});
+      if (record.kernel_path) {  // which serves all the same
+        if (!force_) write_out(record.device(), write_out_wait, log_);
+      } else {
+        log_.warning("the engine had died: what it had not written is lost",
+                     {{"device", record.device()}});
+      }
       return end_without_engine(record.index, force_ ? forced_wait : disconnect_wait);
     }
     force_ ? force_end(record) : end_in_order(record);

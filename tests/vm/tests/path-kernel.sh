@@ -108,6 +108,22 @@ outages() {
   is "left after $1 connections" "$(leftovers)" ''
 }
 
+# Nobody looks after the device: it serves on, and says so to whoever wants it attached.
+orphaned() {
+  attach --path kernel nbd://192.0.2.2/
+  local engine keeper
+  engine=$(process_of pid)
+  keeper=$(process_of keeper)
+  kill -STOP "$keeper"
+  kill -9 "$engine" "$keeper"
+  until_true 10 bash -c "! pgrep '^nbdring' >/dev/null" || fail "somebody lives"
+  dd if="$device" of=/dev/null bs=64k count=16 iflag=direct status=none || fail "it serves no longer"
+  refused 1 'nobody has the connections .* detach it and attach it again' "$NBDRING" attach --path kernel \
+    nbd://192.0.2.2/
+  detach "$device"
+  is "left by an orphan" "$(leftovers)" ''
+}
+
 # force WHAT COMMAND…: what has become of the server, or the engine, while writers fill the sockets.
 force() {
   local what=$1
@@ -129,6 +145,7 @@ refusals
 read_only
 outages 1
 outages 4
+orphaned
 force "a server that does not read" stop_server
 stop_servers
 serve_far
