@@ -19,7 +19,7 @@ constexpr milliseconds first_pause{20};
 constexpr milliseconds longest_pause{1000};
 constexpr milliseconds refill_time{1500};
 
-std::string name_of_link(std::size_t link) { return "connection-" + std::to_string(link); }
+std::string name_of_link(std::size_t link) { return "driver-" + std::to_string(link); }
 
 // A write that waits in a dead socket for the network would reach the server behind newer ones: the
 // driver has shut the socket down, and TCP still sends what is queued. Dropped with a reset (see
