@@ -20,7 +20,8 @@ class PatienceTest : public ::testing::Test {
     Patience patience{[&] { backend = how(); },
                       [this](const std::string& text) { told_.push_back(text); }, stop_.get()};
     Log log(LogLevel::error, LogFormat::text);
-    EXPECT_EQ(open_when_reachable(patience, log), backend != nullptr);
+    const bool is_open = open_when_reachable(patience, log);
+    EXPECT_EQ(is_open, backend != nullptr);
     return backend;
   }
 
