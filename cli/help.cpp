@@ -159,7 +159,7 @@ The engine stays in the background and logs to the journal, or to
 prints its device and succeeds. Needs root.
 
 With --path kernel, for nbd:// and nbd+unix:// without TLS and layers, the
-driver has the connections to the server: less work for each request, and less safety.
+driver has the connections to the server: less work per request, less safety.
 The engine connects again where a connection is lost, and what was on its way
 comes back after --timeout (default: 30). But what the server has acknowledged
 and not flushed is lost if it crashes; I/O fails when it is away for longer than
