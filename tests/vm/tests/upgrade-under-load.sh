@@ -2,7 +2,7 @@
 # A device moves to another program under verified writes: no I/O error, no connection that the driver sees die, each
 # stall printed. Programs that are none, or that die in the middle of it, leave a device that serves on.
 # NBDRING_LONG=1: one hundred upgrades instead of ten.
-# vm-timeout: 900
+# vm-timeout: 3000
 # vm-allow: (nbd[0-9]+: (Receive|Send) (control|data) failed|Connection timed out|shutting down sockets)
 source "$(dirname "$0")/remote-functions.sh"
 trap 'stop_servers; show_leftovers_on_failure' EXIT
