@@ -3,6 +3,7 @@
 # without an I/O error while the network is away, the server is killed and started again, the engine is killed, and the
 # device is upgraded; --force ends the device of a server that does not read. What it cannot do is refused.
 # vm-timeout: 600
+# check-kernel: 6.12
 # vm-allow: (Buffer I/O error|I/O error, dev nbd|blk_update_request|Other side returned error)
 # vm-allow: nbd[0-9]+: (Receive|Send) (control|data|disconnect) failed
 # vm-allow: (Dead connection|Connection timed out|Possible stuck request|shutting down sockets)
