@@ -8,12 +8,11 @@ processes_of_device() {
     python3 -c 'import json, sys; d = json.load(sys.stdin)[0]; print(d["pid"], d.get("keeper", ""))'
 }
 
-# make_group NAME MEMORY_MAX: of version 2 of cgroups, mounted where nobody has. Linux holds a writer back in time, by the
-# group's own dirty pages, only where the group has both controllers; else it kills it when the device stalls for seconds.
+# make_group NAME MEMORY_MAX: of version 2 of cgroups, mounted where nobody has.
 groups=/sys/fs/cgroup
 make_group() {
   mountpoint -q "$groups" || mount -t cgroup2 none "$groups"
-  echo "+memory +io" >"$groups/cgroup.subtree_control"
+  echo +memory >"$groups/cgroup.subtree_control"
   mkdir -p "$groups/$1"
   echo "$2" >"$groups/$1/memory.max"
 }
