@@ -22,8 +22,8 @@ stop_servers() {
 listens_on() { [[ -n $(ss -Htln "sport = :$1") ]]; }
 listens_at() { grep -qE "^[0-9a-f]+: [0-9A-F]+ [0-9]+ 00010000 .* $1\$" /proc/net/unix; }
 
-wait_for_port() { until_true 30 listens_on "$1" || fail "nobody listens on $1: $(cat "$SCRATCH/server.log")"; }
-wait_for_socket() { until_true 30 listens_at "$1" || fail "nobody listens at $1: $(cat "$SCRATCH/server.log")"; }
+wait_for_port() { until_true 90 listens_on "$1" || fail "nobody listens on $1: $(cat "$SCRATCH/server.log")"; }
+wait_for_socket() { until_true 90 listens_at "$1" || fail "nobody listens at $1: $(cat "$SCRATCH/server.log")"; }
 
 # keys.psk for alice
 make_psk() {
