@@ -52,9 +52,10 @@ recorded() {
 queue() { sed 's/.*\[\(.*\)\].*/\1/' "/sys/block/${device#/dev/}/queue/$1"; }
 sectors() { cat "/sys/block/${device#/dev/}/size"; }
 
-# Asks the controller for a family that is there, as every program does that uses generic netlink.
+# Asks the controller for a family that is there, as every program does that uses generic netlink: 4 s for the answer,
+# the rest for Python, which starts slowly on a busy host.
 generic_netlink_answers() {
-  timeout 5 python3 - <<'END'
+  timeout 30 python3 - <<'END'
 import socket, struct
 name = b"nlctrl\0"
 attribute = struct.pack("=HH", 4 + len(name), 2) + name.ljust(8, b"\0")
