@@ -23,6 +23,19 @@ constexpr std::chrono::seconds names_wait{10};
 
 DeviceRecord record_of(const DeviceSettings& settings, const Export& about,
                        const Attachment& attachment) {
+  DeviceRecord record = new_record(settings, about, attachment);
+  if (!settings.former) return record;
+  // Nobody may have told the driver of what the backend is now.
+  record.size = settings.former->size;
+  record.read_only = settings.former->read_only;
+  record.started = settings.former->started;
+  return record;
+}
+
+}  // namespace
+
+DeviceRecord new_record(const DeviceSettings& settings, const Export& about,
+                        const Attachment& attachment) {
   DeviceRecord record;
   record.index = attachment.index();
   record.id = settings.driver.identifier;
@@ -37,15 +50,8 @@ DeviceRecord record_of(const DeviceSettings& settings, const Export& about,
   record.fresh = attachment.is_fresh();
   record.pid = ::getpid();
   record.started = std::time(nullptr);
-  if (!settings.former) return record;
-  // Nobody may have told the driver of what the backend is now.
-  record.size = settings.former->size;
-  record.read_only = settings.former->read_only;
-  record.started = settings.former->started;
   return record;
 }
-
-}  // namespace
 
 std::uint32_t block_size_for(const Export& about) {
   return std::clamp(about.block_size.minimum, block_size_min, block_size_max);

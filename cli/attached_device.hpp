@@ -46,6 +46,10 @@ struct KeptDevice {
   std::function<void()> takes_over;  // called right before the first byte is read from them
 };
 
+/// The record of a device that this process has just attached.
+DeviceRecord new_record(const DeviceSettings& settings, const Export& about,
+                        const Attachment& attachment);
+
 /// The block size of a device for an export, in bytes, where nobody asked for one.
 std::uint32_t block_size_for(const Export& about);
 

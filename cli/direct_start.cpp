@@ -1,6 +1,5 @@
 // How a DirectEngine comes to its device: by attaching it, or from another engine.
 
-#include <ctime>
 #include <thread>
 #include <utility>
 
@@ -19,18 +18,7 @@ constexpr unsigned connect_tries = 3;  // see driver_front.cpp
 
 DeviceRecord record_of(const DeviceSettings& settings, const Export& about,
                        const Attachment& attachment) {
-  DeviceRecord record;
-  record.index = attachment.index();
-  record.id = settings.driver.identifier;
-  record.name = settings.name;
-  record.backend = settings.backend;
-  record.size = about.size - about.size % settings.driver.block_size;
-  record.block_size = settings.driver.block_size;
-  record.read_only = about.is_read_only();
-  record.connections = settings.driver.connections;
-  record.timeout = static_cast<std::uint64_t>(settings.driver.timeout.count());
-  record.fresh = attachment.is_fresh();
-  record.started = std::time(nullptr);
+  DeviceRecord record = new_record(settings, about, attachment);
   record.kernel_path = true;
   record.server_flags = about.transmission_flags;
   return record;

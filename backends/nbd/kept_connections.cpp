@@ -29,17 +29,19 @@ ConnectionHold KeptConnections::hold(int descriptor) noexcept {
   static std::mutex names;
   if (keepsakes_ == nullptr || descriptor < 0) return {};
   const std::lock_guard guard(names);
+  unsigned number = 0;
+  bool is_ours = false;
   try {
-    for (unsigned number = 0; number < connections_max; ++number) {
-      std::string name = name_of(number);
-      if (keepsakes_->find(name)) continue;
-      keepsakes_->keep(name, descriptor);
-      return {*keepsakes_, std::move(name)};
-    }
+    while (number < connections_max && keepsakes_->find(name_of(number))) ++number;
+    if (number == connections_max) return {};
+    is_ours = true;
+    keepsakes_->keep(name_of(number), descriptor);
   } catch (const Failure&) {
-    // Nobody takes it: the next engine waits instead.
+    // Nobody takes it, and the next engine waits instead. This one's copy would outlive the socket.
+    if (is_ours) keepsakes_->drop(name_of(number));
+    return {};
   }
-  return {};
+  return {*keepsakes_, name_of(number)};
 }
 
 void KeptConnections::take_former() {
