@@ -75,6 +75,7 @@ class AttachedDevice {
   /// Answers the control socket; ends when the device has ended, or after session().finish().
   Task<void> run() { return session_->run(); }
   DeviceSession& session() { return *session_; }
+  const DeviceSession& session() const { return *session_; }
   DriverFront& front() { return *front_; }
 
   /// Another process has the device: this object's end touches neither it nor its files.

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "cli/direct_device.hpp"
+#include "cli/engine_front.hpp"
 #include "cli/engine_link.hpp"
 #include "cli/signals.hpp"
 #include "cli/wanted.hpp"
@@ -19,7 +20,7 @@
 
 namespace nbdring {
 
-class DirectEngine final : private DeviceOwner {
+class DirectEngine final : private DeviceOwner, private EngineFront::Device {
  public:
   struct Parts {
     const Wanted& wanted;
@@ -48,10 +49,6 @@ class DirectEngine final : private DeviceOwner {
   DirectStart take_over();
 
   Task<void> serve();
-  Task<void> watch_signals();
-  Task<void> watch_users();
-  Task<void> watch_keeper();
-  void try_to_end(bool force);
 
   // DeviceOwner:
   std::optional<ControlReply> ending() override;
@@ -60,13 +57,19 @@ class DirectEngine final : private DeviceOwner {
   bool is_handed_over() const override { return is_handed_over_; }
   ControlReply hand_over(const std::string& version);
 
+  // EngineFront::Device:
+  const DeviceRecord& attached() const override { return record(); }
+  bool has_ended() const override;
+  ControlReply detach(bool force) override;
+  void finish_if_disconnected() override;
+  void keeper_is(int process) override;
+
   Parts parts_;
   Loop loop_;
   DirectSource source_;
   std::vector<DirectConnection> dialled_;  // for a device to be attached
   std::optional<DirectDevice> device_;
-  bool is_over_ = false;
-  bool end_asked_ = false;
+  EngineFront front_;
   bool is_handed_over_ = false;
   int exit_code_ = 0;
 };

@@ -83,7 +83,10 @@ unsigned connections_for(const Wanted& wanted, const Export& about, unsigned usu
 }  // namespace
 
 DirectEngine::DirectEngine(Parts parts)
-    : parts_(std::move(parts)), source_(parts_.wanted.spec.form, parts_.log) {
+    : parts_(std::move(parts)),
+      source_(parts_.wanted.spec.form, parts_.log),
+      front_({loop_, parts_.link, parts_.signals, !parts_.wanted.command.root_device, parts_.log},
+             *this) {
   if (!parts_.former && !dial_first()) return;
   // Before the driver's connections are made: see shelter.hpp.
   stay_in_memory(parts_.log);

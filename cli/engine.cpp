@@ -11,14 +11,12 @@
 #include "client/runtime/error.hpp"
 #include "client/runtime/scope.hpp"
 #include "kernel/sysfs.hpp"
-#include "kernel/users.hpp"
 
 namespace nbdring {
 namespace {
 
 using std::chrono::milliseconds;
 
-constexpr milliseconds users_look{500};  // between two looks at who uses a device that is to end
 constexpr milliseconds in_flight_look{20};
 constexpr std::chrono::seconds in_flight_after{2};  // the driver's timer, and what it is late by
 
@@ -43,11 +41,10 @@ std::string time_text(std::uint64_t count) {
 
 Engine::Engine(Parts parts)
     : link_(parts.kept.link),
-      signals_(parts.signals),
-      may_force_(parts.may_force),
       former_(std::move(parts.former)),
       log_(parts.log),
-      device_(loop_, std::move(parts.kept), parts.settings, parts.folder, *this, log_) {
+      device_(loop_, std::move(parts.kept), parts.settings, parts.folder, *this, log_),
+      front_({loop_, link_, parts.signals, parts.may_force, log_}, *this) {
   if (!former_) return;
   stall_.cause = former_->is_alive ? "upgrade" : "engine died: " + former_->cause;
   stall_.when = std::time(nullptr);
@@ -66,62 +63,12 @@ int Engine::run() {
 Task<void> Engine::serve() {
   Scope scope(frames());
   link_.serving();
-  scope.spawn(watch_signals());
-  scope.spawn(watch_keeper());
+  front_.begin(scope);
   if (former_ && !former_->is_alive) scope.spawn(watch_recovery());
   co_await device_.run();
-  is_over_ = true;
   if (!is_handed_over_) link_.over();
-  loop_.cancel(signals_.fd());
-  loop_.cancel(link_.fd());
-  loop_.hurry();
+  front_.end();
   co_await scope.join();
-}
-
-Task<void> Engine::watch_signals() {
-  Scope scope(frames());
-  while (!is_over_) {
-    const int result = co_await loop_.readable(signals_.fd());
-    if (result < 0) break;
-    if (signals_.take() == 0) continue;
-    const bool asked_before = std::exchange(end_asked_, true);
-    try_to_end(asked_before && may_force_);
-    if (!asked_before && !device_.session().is_over()) scope.spawn(watch_users());
-  }
-  co_await scope.join();
-}
-
-// Refused because somebody used the device, at shutdown for instance: the end comes when the last
-// user has gone.
-Task<void> Engine::watch_users() {
-  while (!is_over_ && !device_.session().is_over()) {
-    co_await loop_.sleep(users_look);
-    if (is_over_ || device_.session().is_over() || is_handed_over_) break;
-    if (users_of(record().index).empty()) try_to_end(false);
-  }
-}
-
-void Engine::try_to_end(bool force) {
-  DeviceSession& session = device_.session();
-  if (session.is_over()) return;
-  const ControlReply reply = session.detach(force);
-  if (!reply.error.empty()) {
-    log_.warning(reply.error);
-    link_.notify("STATUS=waiting: " + reply.error);
-  }
-  if (session.is_disconnected()) session.finish();
-}
-
-Task<void> Engine::watch_keeper() {
-  while (!is_over_) {
-    const int result = co_await loop_.readable(link_.fd());
-    if (is_over_) break;
-    if (result < 0) continue;  // there is another socket
-    if (link_.attend()) continue;
-    log_.warning("the keeper has died: starting another one", {{"device", record().device()}});
-    if (!link_.renew(record(), log_)) break;
-    device_.change_record([this](DeviceRecord& changed) { changed.keeper = link_.keeper(); });
-  }
 }
 
 // What was on its way when the engine died comes back with the driver's timer.
@@ -129,7 +76,7 @@ Task<void> Engine::watch_recovery() {
   const auto timeout = std::chrono::seconds(record().timeout) + in_flight_after;
   const bool is_known = former_->ended != Deadline::Clock::time_point();
   const auto begin = is_known ? former_->ended : Deadline::Clock::now();
-  while (!is_over_ && has_in_flight(record().index) && since(begin) < timeout) {
+  while (!front_.is_over() && has_in_flight(record().index) && since(begin) < timeout) {
     co_await loop_.sleep(in_flight_look);
   }
   if (is_known) note_stall(static_cast<std::uint64_t>(since(begin).count()));
@@ -140,6 +87,19 @@ void Engine::note_stall(std::uint64_t in_flight_milliseconds) {
   log_.warning("the engine had died: new requests waited " + time_text(stall_.milliseconds) +
                    ", those in flight up to " + time_text(in_flight_milliseconds),
                {{"device", record().device()}, {"reason", former_->cause}});
+}
+
+bool Engine::has_ended() const { return is_handed_over_ || device_.session().is_over(); }
+
+ControlReply Engine::detach(bool force) { return device_.session().detach(force); }
+
+void Engine::finish_if_disconnected() {
+  DeviceSession& session = device_.session();
+  if (session.is_disconnected()) session.finish();
+}
+
+void Engine::keeper_is(int process) {
+  device_.change_record([process](DeviceRecord& changed) { changed.keeper = process; });
 }
 
 std::optional<ControlReply> Engine::ending() {

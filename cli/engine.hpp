@@ -10,6 +10,7 @@
 #include <string>
 
 #include "cli/attached_device.hpp"
+#include "cli/engine_front.hpp"
 #include "cli/engine_link.hpp"
 #include "cli/signals.hpp"
 #include "cli/wanted.hpp"
@@ -23,18 +24,15 @@ namespace nbdring {
 /// is all.
 int run_engine(const Wanted& wanted, EngineLink& link, Log& log);
 
-/// The front end of a device that is there: signals, the keeper, what was there before. SIGTERM and
-/// SIGINT ask for the device's end: once it is in use no longer, or at once where a second one
-/// forces it.
-class Engine final : private DeviceOwner {
+/// Serves a device that is there: its front listens, and this knows what was there before.
+class Engine final : private DeviceOwner, private EngineFront::Device {
  public:
   struct Parts {
     KeptDevice kept;
     const DeviceSettings& settings;
     const RunFolder& folder;
     TerminationSignals& signals;
-    bool may_force;  // a second signal; never where the root file system may be on the device:
-                     // at shutdown everybody gets one
+    bool may_force;  // see EngineFront
     std::optional<FormerEngine> former;
     Log& log;
   };
@@ -47,12 +45,7 @@ class Engine final : private DeviceOwner {
 
  private:
   Task<void> serve();
-  Task<void> watch_signals();
-  Task<void> watch_users();
-  Task<void> watch_keeper();
   Task<void> watch_recovery();
-  void end_asked();
-  void try_to_end(bool force);
   void note_stall(std::uint64_t in_flight_milliseconds);
 
   // DeviceOwner:
@@ -62,6 +55,13 @@ class Engine final : private DeviceOwner {
   bool is_handed_over() const override { return is_handed_over_; }
   void lost(const Failure& why) override { leave_to_keeper(why); }
 
+  // EngineFront::Device:
+  const DeviceRecord& attached() const override { return record(); }
+  bool has_ended() const override;
+  ControlReply detach(bool force) override;
+  void finish_if_disconnected() override;
+  void keeper_is(int process) override;
+
   // Of an upgrade:
   ControlReply hand_over(const std::string& version);
   ControlReply handed_over(const std::string& version, Deadline::Clock::time_point began);
@@ -70,15 +70,12 @@ class Engine final : private DeviceOwner {
   void leave_to_keeper(const Failure& why);
 
   EngineLink& link_;
-  TerminationSignals& signals_;
-  bool may_force_;
   std::optional<FormerEngine> former_;
   Log& log_;
   Loop loop_;
   AttachedDevice device_;
+  EngineFront front_;
   StallStatus stall_;
-  bool end_asked_ = false;
-  bool is_over_ = false;
   bool is_handed_over_ = false;  // or lost: another engine has the device, or will
   int exit_code_ = 0;
 };
