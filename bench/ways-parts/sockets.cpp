@@ -1,6 +1,8 @@
 // Requests over a Unix socket: a child serves them one way, we ask.
 
 #include <poll.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -20,6 +22,7 @@ namespace {
 constexpr std::size_t request_bytes = 28;
 constexpr std::size_t reply_bytes = 16 + 4096;
 constexpr unsigned depth_max = 32;
+constexpr int wait_milliseconds = 30'000;  // a loop has a timer to wait for
 
 // Linux 6.10; liburing 2.3 does not know it.
 constexpr unsigned short recvsend_bundle = 1U << 4;
@@ -52,12 +55,32 @@ void answer(int socket, std::size_t requests) {
 /// Serves until the other side has gone.
 using Serve = void (*)(int socket);
 
+// The socket, and what another thread would wake us with.
 void serve_poll(int socket) {
+  const int wake = ::eventfd(0, EFD_CLOEXEC);
   std::array<std::byte, 32 * 1024> bytes;
   Due due;
   for (;;) {
-    pollfd wait{socket, POLLIN, 0};
-    ::poll(&wait, 1, -1);
+    std::array<pollfd, 2> waits{{{wake, POLLIN, 0}, {socket, POLLIN, 0}}};
+    ::poll(waits.data(), waits.size(), wait_milliseconds);
+    const ssize_t got = ::recv(socket, bytes.data(), bytes.size(), MSG_DONTWAIT);
+    if (got <= 0) return;
+    answer(socket, due.received(static_cast<std::size_t>(got)));
+  }
+}
+
+void serve_epoll(int socket) {
+  const int wake = ::eventfd(0, EFD_CLOEXEC);
+  const int set = ::epoll_create1(EPOLL_CLOEXEC);
+  for (const int fd : {wake, socket}) {
+    epoll_event event{EPOLLIN, {.fd = fd}};
+    ::epoll_ctl(set, EPOLL_CTL_ADD, fd, &event);
+  }
+  std::array<std::byte, 32 * 1024> bytes;
+  Due due;
+  for (;;) {
+    std::array<epoll_event, 2> events;
+    ::epoll_wait(set, events.data(), events.size(), wait_milliseconds);
     const ssize_t got = ::recv(socket, bytes.data(), bytes.size(), MSG_DONTWAIT);
     if (got <= 0) return;
     answer(socket, due.received(static_cast<std::size_t>(got)));
@@ -318,6 +341,7 @@ Ways socket_ways() {
     ways.push_back(std::make_unique<SocketWay>(name, serve));
   };
   add("poll, recvmsg, sendmsg (ours)", serve_poll);
+  add("epoll, recvmsg, sendmsg", serve_epoll);
   add("blocking recvmsg, sendmsg", serve_blocking);
   add("spins for 20 us before it polls", serve_spinning);
   add("recv in the ring", serve_ring);
