@@ -45,18 +45,7 @@ Options:
       --plot FILE          draw it too, as FILE.svg or FILE.png says (gnuplot)
       --layer NAME[=ARG]   put a layer in front of each target; repeatable, the
                            outermost first (`nbdring --help` lists them)
-      --tls POLICY         of a remote backend: off, allow or require (default:
-                           off; require with nbds://, which cannot be lowered)
-      --tls-psk-file FILE  keys, as psktool writes them: USER:HEXKEY; the user
-                           is the URI's, or else yours
-      --tls-certificates DIR
-                           ca-cert.pem, ca-crl.pem, client-cert.pem,
-                           client-key.pem (default: the system's authorities)
-      --tls-hostname NAME  whom the server's certificate must name (default: the
-                           URI's host)
-      --tls-verify-peer B  0: do not check the server's certificate (default: 1)
-      --tls-priority TEXT  GnuTLS's priority string, instead of ours
-      --config FILE        names for backends and defaults (default:
+)" NBDRING_REMOTE_TLS_HELP R"(      --config FILE        names for backends and defaults (default:
                            /etc/nbdring/nbdring.toml, if it exists)
   -v, --verbose            say more on standard error
       --log-format FORMAT  text or json (default: text)

@@ -127,6 +127,15 @@ else
   echo "gnuplot is not installed: no pictures"
 fi
 
+# Without gnuplot: something that is no program in its place, for this one command.
+if [[ -n $(type -P gnuplot) && $UID == 0 ]] && unshare --mount true 2>/dev/null; then
+  expect_refused 1 "install gnuplot-nox, or use --csv" unshare --mount bash -c \
+    'mount --bind /dev/null "$(realpath "$(type -P gnuplot)")" && exec "$@"' bash \
+    "$NBDRING" bench memory:1M -t 0.1 --plot "$work/other.svg"
+  [[ ! -e $work/other.svg ]] || fail "a picture without gnuplot"
+  pass "no gnuplot: says what to install"
+fi
+
 # ---- Ctrl-C
 
 (
