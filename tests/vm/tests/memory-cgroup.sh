@@ -1,7 +1,8 @@
 #!/bin/bash
 # A cgroup of 64 MiB, with the engine and its keeper in it, writes many times as many dirty pages to its own device, and
 # uses it as swap: it finishes, nobody is killed, and every byte is right. Over a file and, for a little, over a TLS
-# remote, whose sockets are paid for by the group: where the server stalls for seconds, Linux ends the writer.
+# remote, where the writer waits for each 4 MiB: Linux lets a writer dirty two thirds of a group, and where nothing of
+# that gets clean for some seconds, as behind a server that is slow in coming, it ends the writer.
 # What swaps is held back from memory.high on: between that and memory.max is what the engine's own requests are paid
 # from. Nothing can be freed for those by swapping, and where a group is full Linux kills somebody in it.
 # vm-timeout: 1200
@@ -16,13 +17,14 @@ mebibytes=80 swap_mebibytes=80
 # What is written follows from its place, so that it is told from everything else.
 cat >write.py <<'WRITE'
 import hashlib, os, sys
-path, mebibytes = sys.argv[1], int(sys.argv[2])
+path, mebibytes, waits_after = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
 block = lambda number: hashlib.sha256(str(number).encode()).digest() * 2048
 with open(path, "wb") as file:
     for number in range(mebibytes * 16):
         file.write(block(number))
-    file.flush()
-    os.fsync(file.fileno())
+        if (number + 1) % (waits_after * 16) == 0 or number + 1 == mebibytes * 16:
+            file.flush()
+            os.fsync(file.fileno())
 WRITE
 cat >compare.py <<'COMPARE'
 import hashlib, sys
@@ -48,16 +50,16 @@ TOUCH
 
 in_group() { bash -c 'echo $$ >"$1/cgroup.procs"; shift; exec "$@"' - "$groups/small" "$@"; }
 
-# under_pressure NAME MEBIBYTES SWAP_MEBIBYTES: $device is attached
+# under_pressure NAME MEBIBYTES DIRTY_MEBIBYTES SWAP_MEBIBYTES: $device is attached
 under_pressure() {
-  local mebibytes=$2 swap_mebibytes=$3
+  local mebibytes=$2 dirty_mebibytes=$3 swap_mebibytes=$4
   make_group small 64M
   local started=$SECONDS
   into_group small $(processes_of_device)
   mkfs.ext4 -q -E lazy_itable_init=0,nodiscard "$device"
   mkdir -p mnt
   mount "$device" mnt
-  in_group python3 write.py mnt/file "$mebibytes" || fail "$1: the writer ended with $?"
+  in_group python3 write.py mnt/file "$mebibytes" "$dirty_mebibytes" || fail "$1: the writer ended with $?"
   umount mnt
   mount "$device" mnt
   python3 compare.py mnt/file "$mebibytes" || fail "$1: what was written is not there"
@@ -84,11 +86,11 @@ print(t["all"]["errors"], t["write"]["bytes"] >> 20)')
 size=$((mebibytes + mebibytes / 4 + 128))M
 truncate --size "$size" image
 attach --connections 2 "file:image?cache=none"
-under_pressure "a file" "$mebibytes" "$swap_mebibytes"
+under_pressure "a file" "$mebibytes" "$mebibytes" "$swap_mebibytes"
 
 make_psk
 start_server nbdkit -f -p 10809 --tls=require --tls-psk="$SCRATCH/keys/keys.psk" file image
 wait_for_port 10809
 attach --connections 2 "nbds://alice@localhost/?tls-psk-file=$SCRATCH/keys/keys.psk"
-under_pressure "a TLS remote" 80 80
+under_pressure "a TLS remote" 80 4 80
 is "leftovers" "$(leftovers)" ""
