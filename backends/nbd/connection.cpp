@@ -14,12 +14,13 @@ Connection::Connection(Loop& loop, Dialled dialled, const ConnectionOptions& opt
 
 Connection::~Connection() = default;
 
-Task<Answer> Connection::read(std::uint64_t offset, std::span<std::byte> buffer) {
+Task<Answer> Connection::read(std::uint64_t offset, std::span<std::byte> buffer, Arrival* arrival) {
   State::Question question;
   question.command = Command::read;
   question.offset = offset;
   question.length = buffer.size();
   question.data = buffer;
+  question.arrival = arrival;
   return state_->ask(question);
 }
 

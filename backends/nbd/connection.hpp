@@ -4,7 +4,8 @@
 //
 // It sends what it is asked for as it is asked: flags and lengths have been made to fit by
 // shape.hpp. Requests gather and go out at the end of the loop's turn, or earlier when they are
-// large, in one send. Replies are received straight into the request's buffer.
+// large, in one send. Replies are received straight into the request's buffer, or not at all: by
+// reference, for who wants to pass them on (client/engine/arrival_pipe.hpp).
 //
 // A connection that breaks, or whose server breaks the rules or stalls beyond the request deadline,
 // is lost, once and for all: every request in flight ends as Answer::lost, which is no answer:
@@ -48,7 +49,8 @@ class Connection {
   Connection(const Connection&) = delete;
   Connection& operator=(const Connection&) = delete;
 
-  Task<Answer> read(std::uint64_t offset, std::span<std::byte> buffer);
+  /// arrival: see BackendLane::read_pages(); null: into the buffer.
+  Task<Answer> read(std::uint64_t offset, std::span<std::byte> buffer, Arrival* arrival = nullptr);
   Task<Answer> write(std::uint64_t offset, std::span<const std::byte> buffer, bool fua);
   Task<Answer> flush();
   Task<Answer> trim(std::uint64_t offset, std::uint64_t length, bool fua);

@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <span>
 
+#include "client/engine/arrival_pipe.hpp"
 #include "client/protocol/reply_decoder.hpp"
 #include "client/protocol/request_encoder.hpp"
 
@@ -15,6 +16,7 @@ namespace nbdring {
 struct ConnectionSlot final : AwaitedReply {
   EncodedRequest header;
   std::span<const std::byte> payload;  // of a WRITE
+  Arrival* arrival = nullptr;          // of a READ whose data may be passed on by reference
   std::coroutine_handle<> waiting;
   ConnectionSlot* next = nullptr;  // in the one list that the slot is in: free, to send, late
 

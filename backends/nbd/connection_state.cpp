@@ -15,9 +15,6 @@ namespace {
 // has work meanwhile.
 constexpr std::size_t flush_bytes = 128 * 1024;
 
-// A server that always has more must not keep the loop from its timers and messages.
-constexpr unsigned receives_per_turn = 64;
-
 // READs from here on are not worth receiving behind others: what came along is copied.
 constexpr std::size_t large_read = 16 * 1024;
 
@@ -94,6 +91,7 @@ Connection::State::State(Loop& loop, Dialled dialled_now, const ConnectionOption
   scope_.spawn(send_when_writable());
   scope_.spawn(receive());
   watchdog_.emplace(loop_, options_.request_deadline / ticks_per_deadline, *this, &State::tick);
+  arrival_pipe_.open(stream_);
 }
 
 Task<Answer> Connection::State::ask(Question question) {
@@ -116,6 +114,7 @@ ConnectionSlot& Connection::State::begin(const Question& question) noexcept {
   reply.offset = question.offset;
   reply.length = question.length;
   reply.data = question.data;
+  slot.arrival = question.arrival;
   reply.extents = {};
   if (question.list != nullptr) reply.extents = question.list->descriptors;
   reply.one_extent = (question.flags & nbd::cmd_flag_req_one) != 0;
@@ -221,6 +220,10 @@ Task<void> Connection::State::receive() {
 // The data that is on its way goes to its place; what is behind it into our own buffer.
 ssize_t Connection::State::receive_some() noexcept {
   const std::span<std::byte> data = is_lost ? std::span<std::byte>() : decoder_.data_rest();
+  if (!is_lost && receives_pages()) {
+    const ssize_t result = receive_pages(data.size());
+    if (result != -ENOBUFS) return result;
+  }
   std::array<iovec, 2> buffers{iovec{data.data(), data.size()},
                                iovec{ahead_->data(), is_lost ? ahead_bytes : read_ahead()}};
   const std::size_t asked = buffers[0].iov_len + buffers[1].iov_len;
@@ -266,8 +269,12 @@ void Connection::State::answered(ConnectionSlot& slot) noexcept {
   }
   ++answers_;
   slot.is_answered = true;
-  if (!slot.is_sent) return;  // its payload is still needed; send_when_writable() goes on with it
-  slot.waiting.resume();
+  if (!slot.is_sent) {
+    // Its payload is still needed; send_when_writable() goes on with it.
+    arrival_pipe_.copy_to(slot.data);
+    return;
+  }
+  resume(slot);
   if (!is_lost) hand_on_slots();
 }
 

@@ -42,6 +42,7 @@ struct Connection::State final : private TurnEnd, private AwaitedReplies {
     std::uint64_t offset = 0;
     std::uint64_t length = 0;
     std::span<std::byte> data;
+    Arrival* arrival = nullptr;
     std::span<const std::byte> payload;
     ExtentList* list = nullptr;
   };
@@ -91,9 +92,13 @@ struct Connection::State final : private TurnEnd, private AwaitedReplies {
   // Receiving
   Task<void> receive();
   ssize_t receive_some() noexcept;
+  // by reference: connection_pages.cpp
+  bool receives_pages() const noexcept;
+  ssize_t receive_pages(std::size_t bytes) noexcept;
   std::size_t read_ahead() const noexcept;
   void digest(std::span<const std::byte> input) noexcept;
   void answered(ConnectionSlot& slot) noexcept;
+  void resume(ConnectionSlot& slot) noexcept;
   void stream_ended(ssize_t result);
 
   // Ending
@@ -124,12 +129,15 @@ struct Connection::State final : private TurnEnd, private AwaitedReplies {
 
   ReplyDecoder decoder_;
   static constexpr std::size_t ahead_bytes = 64 * 1024;
+  // A server that always has more must not keep the loop from its timers and messages.
+  static constexpr unsigned receives_per_turn = 64;
   std::unique_ptr<std::array<std::byte, ahead_bytes>> ahead_;
   std::size_t ahead_used_ = 0;        // what the last receive put there
   std::uint64_t received_bytes_ = 0;  // since the start
   unsigned receives_ = 0;             // in this turn of the loop
   bool may_receive_ = false;          // there may be more without waiting
   Event receive_ended_;
+  ArrivalPipe arrival_pipe_;  // holds data only while decoder_.data_rest() awaits the rest of it
 
   static constexpr int ticks_per_deadline = 8;
   std::optional<Due> watchdog_;

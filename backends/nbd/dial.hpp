@@ -56,6 +56,8 @@ class ConnectionSource {
   virtual bool reaches_one_server() const = 0;
   /// See Endpoint.
   virtual bool waits_by_itself() const { return false; }
+  /// False: no connection has its payloads in a socket as they are.
+  virtual bool may_be_in_clear() const { return true; }
 };
 
 /// Constant once made.
@@ -73,6 +75,7 @@ class Dialer final : public ConnectionSource {
   Task<Dialled> dial(Loop& loop) const override;
   bool reaches_one_server() const override { return endpoint_->reaches_one_server(); }
   bool waits_by_itself() const override { return endpoint_->waits_by_itself(); }
+  bool may_be_in_clear() const override { return policy_ != TlsPolicy::require; }
   /// The goal is info or list.
   Task<Looked> look(Loop& loop, ClientHandshakeOptions::Goal goal) const;
 

@@ -56,6 +56,13 @@ class NbdLane final : public SharedLane, public Remote::Member {
   Task<Status> read(std::uint64_t offset, std::span<std::byte> buffer) override {
     return serve(BackendRequest::read(offset, buffer));
   }
+  bool passes_pages_on() noexcept override { return source_.may_be_in_clear(); }
+  Task<Status> read_pages(std::uint64_t offset, std::span<std::byte> buffer,
+                          Arrival& arrival) override {
+    auto request = BackendRequest::read(offset, buffer);
+    request.arrival = &arrival;
+    return serve(request);
+  }
   Task<Status> write(std::uint64_t offset, std::span<const std::byte> buffer, bool fua) override {
     return serve(BackendRequest::write(offset, buffer, fua));
   }
@@ -121,6 +128,7 @@ class NbdLane final : public SharedLane, public Remote::Member {
   bool is_settled(std::uint64_t lost_in) const;
   Task<void> resume_waiting();
   Task<Answer> send(Link& link, const BackendRequest& request, bool flush_too);
+  Task<Answer> perform_over(Link& link, const BackendRequest& request);
   Task<void> flush_in_background();
   void flush_soon();
   void settle(const BackendRequest& request, std::size_t room, Status status);

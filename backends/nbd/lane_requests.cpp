@@ -69,12 +69,17 @@ Task<void> NbdLane::resume_waiting() {
 // flush_too: the change has no entry, so nobody may hear that it is done before it is durable. That
 // flush covers what was acknowledged before, too, which an older entry's replay must not undo.
 Task<Answer> NbdLane::send(Link& link, const BackendRequest& request, bool flush_too) {
-  const Answer answer = co_await perform(link.shape, request);
+  const Answer answer = co_await perform_over(link, request);
   if (!flush_too || answer.is_lost || !answer.status.is_ok()) co_return answer;
   const std::uint64_t covered = remote_.acknowledged();
   const Answer flush = co_await link.shape.flush();
   if (!flush.is_lost && flush.status.is_ok()) flushed(covered);
   co_return flush;
+}
+
+Task<Answer> NbdLane::perform_over(Link& link, const BackendRequest& request) {
+  if (request.arrival == nullptr) return perform(link.shape, request);
+  return link.shape.read(request.offset, request.destination, request.arrival);
 }
 
 std::size_t NbdLane::room_for(const BackendRequest& request) const {

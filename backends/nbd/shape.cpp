@@ -68,13 +68,15 @@ Shape::Shape(Loop& loop, Connection& connection)
 
 Shape::~Shape() = default;
 
-Task<Answer> Shape::read(std::uint64_t offset, std::span<std::byte> buffer) {
+Task<Answer> Shape::read(std::uint64_t offset, std::span<std::byte> buffer, Arrival* arrival) {
   if (!rules_.is_aligned(offset, buffer.size())) return blocks_->read(offset, buffer);
-  return read_blocks(offset, buffer);
+  return read_blocks(offset, buffer, arrival);
 }
 
-Task<Answer> Shape::read_blocks(std::uint64_t offset, std::span<std::byte> buffer) {
-  if (buffer.size() <= rules_.payload) return connection_.read(offset, buffer);
+// Pieces have one buffer to come together in.
+Task<Answer> Shape::read_blocks(std::uint64_t offset, std::span<std::byte> buffer,
+                                Arrival* arrival) {
+  if (buffer.size() <= rules_.payload) return connection_.read(offset, buffer, arrival);
   return split(BackendRequest::read(offset, buffer), rules_.payload);
 }
 

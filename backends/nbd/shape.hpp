@@ -37,7 +37,8 @@ class Shape {
   Shape(const Shape&) = delete;
   Shape& operator=(const Shape&) = delete;
 
-  Task<Answer> read(std::uint64_t offset, std::span<std::byte> buffer);
+  /// arrival: see BackendLane::read_pages(); null: into the buffer.
+  Task<Answer> read(std::uint64_t offset, std::span<std::byte> buffer, Arrival* arrival = nullptr);
   Task<Answer> write(std::uint64_t offset, std::span<const std::byte> buffer, bool fua);
   Task<Answer> flush();
   Task<Answer> trim(std::uint64_t offset, std::uint64_t length, bool fua);
@@ -53,7 +54,8 @@ class Shape {
   // Changes come without FUA where the server has none.
   Task<Answer> change(const BackendRequest& request);
   // Of whole blocks:
-  Task<Answer> read_blocks(std::uint64_t offset, std::span<std::byte> buffer);
+  Task<Answer> read_blocks(std::uint64_t offset, std::span<std::byte> buffer,
+                           Arrival* arrival = nullptr);
   Task<Answer> change_blocks(const BackendRequest& request);
   Task<Answer> split(BackendRequest request, std::uint64_t piece);
   Task<void> carry(Pieces& pieces);

@@ -16,6 +16,7 @@
 #include <memory>
 #include <span>
 
+#include "client/engine/arrival_pipe.hpp"
 #include "client/engine/backend_health.hpp"
 #include "client/engine/page_lender.hpp"
 #include "client/protocol/export.hpp"
@@ -57,6 +58,16 @@ class BackendLane {
 
   /// Null: this lane lends no pages. Asked for before the first request.
   virtual PageLender* lender() noexcept { return nullptr; }
+
+  /// True: reads that pages can take the place of may be asked for by read_pages(). Asked before
+  /// the first request.
+  virtual bool passes_pages_on() noexcept { return false; }
+  /// As read(). Ends with the payload in the arrival's pipe or in the buffer. Whoever awaits it
+  /// takes the payload out of the pipe before awaiting anything else.
+  virtual Task<Status> read_pages(std::uint64_t offset, std::span<std::byte> buffer,
+                                  Arrival& /*arrival*/) {
+    return read(offset, buffer);
+  }
 
   /// Called once, when no request is under way and none will come: the good end of whatever the
   /// lane holds open. Acknowledged writes of this lane are on stable storage after it, or the

@@ -19,6 +19,7 @@ struct BackendRequest {
   std::uint64_t offset = 0;
   std::uint64_t length = 0;
   std::span<std::byte> destination;   // read
+  Arrival* arrival = nullptr;         // read, by one who can take pages as well
   std::span<const std::byte> source;  // write
   ExtentList* extents = nullptr;      // extents
 

@@ -54,7 +54,8 @@ Task<LaneEnd> Lane::run() {
   if (company_.fence != nullptr) scope.spawn(look_regularly());
   if (options_.lends) lender_ = backend_.lender();
   if (lender_ != nullptr && !stream_.takes_pages()) lender_ = nullptr;
-  if (lender_ != nullptr) replies_.open_pipe();
+  passes_pages_on_ = backend_.passes_pages_on() && stream_.takes_pages();
+  if (lender_ != nullptr || passes_pages_on_) replies_.open_pipe();
   stats_.state = LaneState::serving;
   const LaneEnd end = co_await receive();
 

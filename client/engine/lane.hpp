@@ -128,6 +128,8 @@ class Lane final : private TurnEnd {
   void change_ended(Slot& slot) noexcept;
   void look() noexcept;
   bool answer_lent(Slot& slot) noexcept;
+  Task<Status> read(Slot& slot, Arrival& arrival) noexcept;
+  bool answer_arrived(Slot& slot, const Arrival& arrival) noexcept;
   ReplyHeader read_header(const Request& request) const noexcept;
   void finish(Slot& slot, Status status) noexcept;
   void answer(Slot& slot, std::uint32_t nbd_error) noexcept;
@@ -151,7 +153,8 @@ class Lane final : private TurnEnd {
   Slot* free_slots_ = nullptr;
   std::size_t in_flight_ = 0;
   ReplyQueue replies_;
-  PageLender* lender_ = nullptr;  // null: payloads are copied
+  PageLender* lender_ = nullptr;  // null: it lends none
+  bool passes_pages_on_ = false;  // the backend, and the stream takes them
 
   Clock::time_point received_at_;  // when the bytes that are being parsed arrived
   Clock::time_point now_;          // no older than the last wait

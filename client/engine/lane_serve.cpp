@@ -84,6 +84,7 @@ Task<void> Lane::serve(Slot& slot) {
     if (ending_) co_return;
     const Request& request = slot.request;
     Status status;
+    Arrival arrival;
     ExtentList list;
     bool begins = begins_at_once(slot);
     if (!begins) {
@@ -97,7 +98,8 @@ Task<void> Lane::serve(Slot& slot) {
     switch (request.command) {
       case Command::read:
         if (answer_lent(slot)) continue;
-        status = co_await backend_.read(request.offset, slot.buffer);
+        status = co_await read(slot, arrival);
+        if (answer_arrived(slot, arrival)) continue;
         break;
       case Command::write:
         status = co_await backend_.write(request.offset, slot.buffer, request.fua());
@@ -193,6 +195,23 @@ bool Lane::answer_lent(Slot& slot) noexcept {
   return true;
 }
 
+Task<Status> Lane::read(Slot& slot, Arrival& arrival) noexcept {
+  if (!passes_pages_on_ || slot.buffer.size() < ArrivalPipe::smallest) {
+    return backend_.read(slot.request.offset, slot.buffer);
+  }
+  return backend_.read_pages(slot.request.offset, slot.buffer, arrival);
+}
+
+// True: what this READ asked for has come by reference, and its reply is on the way.
+bool Lane::answer_arrived(Slot& slot, const Arrival& arrival) noexcept {
+  if (arrival.pipe == nullptr) return false;
+  slot.payload = slot.buffer;
+  slot.header = read_header(slot.request);
+  replies_.push_arrived(slot, *arrival.pipe);
+  if (replies_.unsent_bytes() >= flush_bytes) flush();
+  return true;
+}
+
 ReplyHeader Lane::read_header(const Request& request) const noexcept {
   if (!transmission_.structured_replies) return encode_simple_reply(request.cookie, 0);
   return encode_data_chunk(request.cookie, request.offset, request.length);
@@ -251,7 +270,7 @@ Slot* Lane::claim(std::size_t buffer_bytes) noexcept {
   Slot* slot = std::exchange(free_slots_, free_slots_->next);
   slot->buffer = buffer;
   slot->payload = {};
-  slot->is_piped = false;
+  slot->piped = 0;
   slot->is_in_use = true;
   ++in_flight_;
   stats_.in_flight.set(in_flight_);

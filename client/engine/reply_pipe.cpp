@@ -28,23 +28,34 @@ void ReplyPipe::open() noexcept {
   if (bytes > 0) pages_ = static_cast<std::size_t>(bytes / ::sysconf(_SC_PAGESIZE));
 }
 
+// A pipe with room for a page takes it as a whole (pipe(7), PIPE_BUF), or there is no memory.
+bool ReplyPipe::put_header(const ReplyHeader& header) noexcept {
+  const auto head = header.used();
+  return ::write(inlet_.get(), head.data(), head.size()) == static_cast<ssize_t>(head.size());
+}
+
 bool ReplyPipe::put(const ReplyHeader& header, PageLender& lender, std::uint64_t offset,
                     std::size_t length) noexcept {
   if (holds_scrap_ && bytes_ == 0) drop_rest();
-  if (holds_scrap_ || length < smallest || pages_for(length) > pages_ - used_) return false;
+  if (holds_scrap_ || length < smallest || pages_for(length) + used_ > pages_) return false;
   if (!lender.has_at_hand(offset, length)) return false;
-  const auto head = header.used();
-  // A pipe with room for a page takes it as a whole (pipe(7), PIPE_BUF), or there is no memory.
-  if (::write(inlet_.get(), head.data(), head.size()) != static_cast<ssize_t>(head.size())) {
-    return false;
-  }
+  if (!put_header(header)) return false;
   if (lender.lend(offset, length, inlet_.get()) != length) {
     holds_scrap_ = true;
     return false;
   }
   used_ += pages_for(length);
-  bytes_ += head.size() + length;
+  bytes_ += header.size + length;
   return true;
+}
+
+// How many of the pipe's places the payload takes is only known to the kernel, so it is tried.
+std::size_t ReplyPipe::put_arrived(const ReplyHeader& header, ArrivalPipe& payload) noexcept {
+  if (holds_scrap_ || !put_header(header)) return 0;
+  const std::size_t moved = payload.move_to(inlet_.get());
+  used_ += pages_for(moved);
+  bytes_ += header.size + moved;
+  return header.size + moved;
 }
 
 void ReplyPipe::taken(std::size_t bytes) noexcept {

@@ -29,9 +29,16 @@ void ReplyQueue::push(Slot& slot) noexcept {
 bool ReplyQueue::push_lent(Slot& slot, PageLender& lender) noexcept {
   const bool is_put = pipe_.put(slot.header, lender, slot.request.offset, slot.payload.size());
   if (!is_put) return false;
-  slot.is_piped = true;
+  slot.piped = bytes_of(slot);
   push(slot);
   return true;
+}
+
+void ReplyQueue::push_arrived(Slot& slot, ArrivalPipe& payload) noexcept {
+  ENSURE(payload.size() == slot.payload.size());
+  slot.piped = pipe_.put_arrived(slot.header, payload);
+  if (payload.size() > 0) payload.copy_to(slot.buffer.last(payload.size()));
+  push(slot);
 }
 
 std::size_t ReplyQueue::gather() noexcept {
@@ -39,7 +46,7 @@ std::size_t ReplyQueue::gather() noexcept {
   std::size_t skip = partial_;
   for (std::size_t i = 0; sent_ + i < count_ && used + 2 <= buffers_.size(); ++i) {
     Slot& slot = unsent(i);
-    if (slot.is_piped) break;
+    if (slot.piped > skip) break;
     const std::size_t header = slot.header.size;
     if (skip < header) {
       buffers_[used++] = {slot.header.bytes.data() + skip, header - skip};
@@ -55,12 +62,16 @@ std::size_t ReplyQueue::gather() noexcept {
   return used;
 }
 
-// How much there is to take out of the pipe before the next reply that is not in it.
+// How much there is to take out of the pipe before the next byte that is not in it.
 std::size_t ReplyQueue::piped_bytes() const noexcept {
   std::size_t bytes = 0;
-  for (std::size_t i = 0; sent_ + i < count_ && unsent(i).is_piped; ++i)
-    bytes += bytes_of(unsent(i));
-  return bytes > 0 ? bytes - partial_ : 0;
+  std::size_t skip = partial_;
+  for (std::size_t i = 0; sent_ + i < count_ && unsent(i).piped > skip; ++i) {
+    bytes += unsent(i).piped - skip;
+    if (unsent(i).piped < bytes_of(unsent(i))) break;
+    skip = 0;
+  }
+  return bytes;
 }
 
 ssize_t ReplyQueue::send_some() noexcept {
@@ -76,10 +87,10 @@ void ReplyQueue::advance(std::size_t bytes) noexcept {
     Slot& slot = unsent(0);
     const std::size_t out = std::min(bytes, bytes_of(slot) - partial_);
     bytes -= out;
+    if (partial_ < slot.piped) pipe_.taken(std::min(out, slot.piped - partial_));
     partial_ += out;
-    if (slot.is_piped) pipe_.taken(out);
     if (partial_ < bytes_of(slot)) return;
-    if (slot.is_piped) pipe_.emptied(slot.payload.size());
+    if (slot.piped > 0) pipe_.emptied(slot.piped - slot.header.size);
     partial_ = 0;
     ++sent_;
   }

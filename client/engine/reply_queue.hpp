@@ -1,8 +1,8 @@
 #pragma once
 // The sending side of a lane: replies in the order in which they became ready, gathered and sent by
 // one sendmsg for all of them. There is one sender per stream, so a header and its payload are
-// never torn apart. Replies whose payload was lent lie in a pipe (ReplyPipe), and one splice sends
-// all of them that follow one another.
+// never torn apart. Replies whose payload was lent or passed on lie in a pipe (ReplyPipe), and one
+// splice sends all of them that follow one another; of one that did not fit only the front does.
 
 #include <sys/uio.h>
 
@@ -27,6 +27,9 @@ class ReplyQueue {
   /// Pushes a READ's reply: the slot's header, and lent pages in the place of what the payload
   /// holds. False: they are not to be had at once, and nothing is pushed.
   bool push_lent(Slot& slot, PageLender& lender) noexcept;
+  /// Pushes a READ's reply: the slot's header and a payload that has arrived in a pipe. What does
+  /// not fit into ours is copied to its place in the slot's buffer.
+  void push_arrived(Slot& slot, ArrivalPipe& payload) noexcept;
   bool empty() const { return count_ == 0; }
   std::size_t unsent_bytes() const { return unsent_bytes_; }
 

@@ -18,7 +18,7 @@ struct Slot {
   std::span<std::byte> buffer;         // of the lane's arena; empty for commands without a payload
   ReplyHeader header{};                // what answers the request...
   std::span<const std::byte> payload;  // ...and follows the header
-  bool is_piped = false;               // both are in the ReplyPipe, whatever the buffer holds
+  std::size_t piped = 0;               // bytes of both that are in the ReplyPipe, from the front
   Clock::time_point arrived;           // when its header was received
   Clock::time_point sent_after;        // the earliest at which it can have been sent (see Fence)
   Ghost ghost;                         // of a change under way

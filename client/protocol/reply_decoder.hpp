@@ -66,6 +66,12 @@ class ReplyDecoder {
   /// there is reported by data_received(), then decode() goes on (also without input).
   std::span<std::byte> data_rest() const { return data_rest_; }
   void data_received(std::size_t bytes) noexcept;
+  /// What belongs there is all that its READ has asked for, in one piece of which nothing has come
+  /// yet: with its last byte the READ has succeeded.
+  bool awaits_whole_read() const {
+    return state_ == State::data && done_ && reply_->error == 0 &&
+           data_rest_.size() == reply_->length;
+  }
   /// The request that the reply under way answers, or null between two messages.
   AwaitedReply* under_way() const { return state_ == State::header ? nullptr : reply_; }
   bool in_message() const { return state_ != State::header || have_ > 0; }

@@ -33,12 +33,17 @@ class SocketStream final : public Stream {
   /// Not where SIGPIPE would end the process: splice(2) knows no MSG_NOSIGNAL.
   bool takes_pages() noexcept override;
   ssize_t send_from_pipe(int pipe, std::size_t bytes) noexcept override;
+  /// TCP and Unix sockets: the others would copy.
+  bool gives_pages() noexcept override;
+  ssize_t receive_to_pipe(int pipe, std::size_t bytes) noexcept override;
 
   /// The connection is the caller's from now on, as it is: nothing is shut down. The stream is not
   /// used any more.
   FileDescriptor take() noexcept { return std::move(socket_); }
 
  private:
+  bool stop_blocking() noexcept;
+
   Loop* loop_;
   FileDescriptor socket_;
 };

@@ -53,6 +53,14 @@ class Stream {
     return -EOPNOTSUPP;
   }
 
+  /// Makes ready for receive_to_pipe(). False: this stream cannot. Before the first use.
+  virtual bool gives_pages() noexcept { return false; }
+  /// As receive(), at most that many bytes, into a pipe, by reference to the pages that hold them.
+  /// -EAGAIN: nothing is there, or the pipe is full.
+  virtual ssize_t receive_to_pipe(int /*pipe*/, std::size_t /*bytes*/) noexcept {
+    return -EOPNOTSUPP;
+  }
+
   /// Tells the peer that nothing more will be sent; it can still be listened to.
   virtual void end_sending() noexcept {}
   /// Ends both directions and drops what is still queued on our side, as far as the kind of socket
