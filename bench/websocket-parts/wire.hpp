@@ -1,7 +1,7 @@
 #pragma once
-// What the ends of bench/websocket share: whole reads and writes, big-endian fields, NBD's words.
-// On purpose nothing of the project's own: what is measured is not to be its own judge. Whatever
-// fails ends the program.
+// What the ends of bench/websocket and the pump of bench/native share: whole reads and writes,
+// big-endian fields, NBD's words. On purpose nothing of the project's own: what is measured is not
+// to be its own judge. Whatever fails ends the program.
 
 #include <endian.h>
 #include <sys/socket.h>
@@ -40,7 +40,7 @@ struct [[gnu::packed]] Reply {
 };
 
 [[noreturn]] inline void fail(const std::string& what) {
-  std::fprintf(stderr, "bench/websocket: %s: %s\n", what.c_str(), std::strerror(errno));
+  std::fprintf(stderr, "bench: %s: %s\n", what.c_str(), std::strerror(errno));
   std::exit(1);
 }
 
