@@ -151,7 +151,7 @@ def ratios(rounds, row, key, others):
 
 
 def short(value):
-    """Four columns, five at most."""
+    """Three digits at least: what a ratio, and a figure of any size, needs."""
     return f'{value:.{2 if value < 9.995 else 1 if value < 99.95 else 0}f}'
 
 
@@ -160,18 +160,18 @@ def spread(values):
 
 
 def report(title, rounds, columns, compared, base=None):
-    """A table of medians. columns: (heading, figure, format); compared: of them, the figures whose ratio to the best
-    peer is shown, with its spread, and then to the row `base`, if there is one."""
+    """A table of medians. columns: {heading: figure}; compared: of the figures, those whose ratio to the best peer is
+    shown, with its spread, and then to the row `base`, if there is one."""
     rows, width = list(rounds[0]), max(map(len, rounds[0]))
-    heads = {figure: heading.split()[0] for heading, figure, _ in columns}
-    cells = {figure: max(len(heading), 7) for heading, figure, _ in columns}
+    heads = {figure: heading.split()[0] for heading, figure in columns.items()}
+    cells = {figure: max(len(heading), 7) for heading, figure in columns.items()}
     print(f'\n{title}')
-    line = ' '.join(f'{heading:>{cells[figure]}}' for heading, figure, _ in columns)
+    line = ' '.join(f'{heading:>{cells[figure]}}' for heading, figure in columns.items())
     line += '  ' + ' '.join(f'{heads[figure] + "/best peer":16}' for figure in compared)
     print(f'  {"":{width}} {line}{f" each/{base}" if base in rows else ""}'.rstrip())
     for row in rows:
-        line = ' '.join(f'{statistics.median(one[row][figure] for one in rounds):{cells[figure]}{form}}'
-                        if figure in rounds[0][row] else ' ' * cells[figure] for _, figure, form in columns)
+        line = ' '.join(f'{short(statistics.median(one[row][figure] for one in rounds)):>{cells[figure]}}'
+                        if figure in rounds[0][row] else ' ' * cells[figure] for figure in columns.values())
         line += '  ' + ' '.join(f'{spread(ratios(rounds, row, figure, peers_of(rows))):16}' for figure in compared)
         if base in rows:
             line += ' ' + ' '.join(f'{short(statistics.median(ratios(rounds, row, figure, [base]))):>4}'
@@ -179,13 +179,11 @@ def report(title, rounds, columns, compared, base=None):
         print(f'  {row:{width}} {line}'.rstrip(), flush=True)
 
 
-SERVER_FIGURES = [('CPU us', 'cpu_us', '.2f'), ('p50 us', 'p50_us', '.1f'), ('p99 us', 'p99_us', '.1f')]
-
-
 def report_servers(title, rounds):
     """Of `measure`. Large requests by their bytes, small ones by their number."""
-    rate = ('IOPS', 'iops', '.0f') if '4k' in title else ('MiB/s', 'mib', '.0f')
-    report(title, rounds, [rate, *SERVER_FIGURES], [rate[1], 'cpu_us', 'p50_us'], 'nbdkit')
+    rate = {'IOPS': 'iops'} if '4k' in title else {'MiB/s': 'mib'}
+    report(title, rounds, {**rate, 'CPU us': 'cpu_us', 'p50 us': 'p50_us', 'p99 us': 'p99_us'},
+           [*rate.values(), 'cpu_us', 'p50_us'], 'nbdkit')
 
 
 def parser(description, seconds=3, rounds=3):

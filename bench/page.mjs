@@ -1,12 +1,12 @@
 // The page, natively: fio -> the gateway's Unix socket -> a websocket -> a page in Chromium -> a file of random bytes.
 //
-//   bench/page [--seconds S] [--rounds N] [--mebibytes M]
+//   bench/page [--seconds S] [--rounds N] [--mebibytes M] [--json FILE]
 //
 // Beside ours: the page that is out there (its stand-in in tests/browser/support), which reads with FileReader on its
 // main thread; without the line in its document per read that makes it slower still. Both through the same gateway and
 // in the same browser, in turns; the other's tab is closed meanwhile.
 
-import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { serveFolder } from '../tests/browser/support/bridge.mjs';
@@ -19,6 +19,7 @@ const { values: chosen } = parseArgs({ options: {
   seconds: { type: 'string', default: '4' },
   rounds: { type: 'string', default: '3' },
   mebibytes: { type: 'string', default: '512' },
+  json: { type: 'string' },
 } });
 
 const cases = [
@@ -95,6 +96,16 @@ function report(rounds) {
   }
 }
 
+// As bench/figures.py has them: {title: [{row: {figure: value}}]}.
+function save(rounds) {
+  const figures = ({ speed, cpu }) => ({ mib: speed, cpu_us: 1000 * cpu });
+  const results = Object.fromEntries(cases.map(([name], at) => [`page: ${name}`, rounds.map((round) => ({
+    'nbdring page': figures(round.ours[at]),
+    'FileReader page': figures(round.theirs[at]),
+  }))]));
+  writeFileSync(chosen.json, JSON.stringify(results));
+}
+
 const folder = mkdtempSync('/var/tmp/nbdring-bench.');
 const page = serveFolder(join(checkout, 'tests/browser/support'));
 await new Promise((resolve) => { page.listen(0, '127.0.0.1', resolve); });
@@ -113,6 +124,7 @@ try {
     });
   }
   report(rounds);
+  if (chosen.json) save(rounds);
 } finally {
   await browser.close();
   await gateway.stop();
