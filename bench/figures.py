@@ -18,29 +18,29 @@ def stat_of(pid):
         return text.read().rsplit(')', 1)[1].split()[1:]
 
 
-def family_of(pid):
-    """A process and its descendants."""
+def family_of(pids):
+    """Processes and their descendants."""
     parents = {}
     for name in filter(str.isdigit, os.listdir('/proc')):
         try:
             parents.setdefault(int(stat_of(name)[0]), []).append(int(name))
         except OSError:
             pass  # it has ended meanwhile
-    family = [pid]
+    family = list(pids)
     for member in family:
-        family += parents.get(member, [])
+        family += (child for child in parents.get(member, []) if child not in pids)
     return family
 
 
 def cpu_seconds(*pids):
     """User and system time of processes with their descendants, of ended ones and ended threads too."""
     while True:
-        family = [member for pid in pids for member in family_of(pid)]
+        family = family_of(pids)
         try:
             ticks = sum(int(field) for member in family for field in stat_of(member)[10:14])
         except OSError:
             continue  # one has ended meanwhile: its parent has its time now
-        if family == [member for pid in pids for member in family_of(pid)]:
+        if family == family_of(pids):
             return ticks / os.sysconf('SC_CLK_TCK')
 
 
@@ -162,7 +162,10 @@ def spread(values):
 def report(title, rounds, columns, compared, base=None):
     """A table of medians. columns: {heading: figure}; compared: of the figures, those whose ratio to the best peer is
     shown, with its spread, and then to the row `base`, if there is one."""
-    rows, width = list(rounds[0]), max(map(len, rounds[0]))
+    rows = [row for row in rounds[0] if all(row in one for one in rounds)]
+    if not rows:
+        return
+    width = max(map(len, rows))
     heads = {figure: heading.split()[0] for heading, figure in columns.items()}
     cells = {figure: max(len(heading), 7) for heading, figure in columns.items()}
     print(f'\n{title}')

@@ -1,7 +1,7 @@
 """The commands of the servers that bench/native and bench/growth compare, each behind a Unix socket."""
 import os, shutil, subprocess
 
-from figures import MIB, PROGRAM, TOP, Server
+from figures import MIB, PROGRAM, TOP, Server, free_port
 
 MEMORY_MIB = 512
 NBD_SERVER_EXPORT = 'image'  # it knows no export without a name
@@ -15,10 +15,10 @@ def pump():
 
 
 def nbd_server(image, sock):
-    """Goes to the background, and has a process for each connection."""
+    """Goes to the background, has a process for each connection, and listens on a port in any case."""
     config = sock + '.conf'
     with open(config, 'w') as out:
-        out.write(f'[generic]\nunixsock = {sock}\nallowlist = true\n'
+        out.write(f'[generic]\nunixsock = {sock}\nlistenaddr = 127.0.0.1\nport = {free_port()}\nallowlist = true\n'
                   f'[{NBD_SERVER_EXPORT}]\nexportname = {image}\nflush = true\nfua = true\n')
     return ['nbd-server', '-C', config, '-p', sock + '.pid']
 
