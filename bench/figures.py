@@ -44,6 +44,12 @@ def cpu_seconds(*pids):
             return ticks / os.sysconf('SC_CLK_TCK')
 
 
+def memory_kib(pid):
+    """Pss: what is its alone, and its share of what others have too."""
+    with open(f'/proc/{pid}/smaps_rollup') as text:
+        return next(int(line.split()[1]) for line in text if line.startswith('Pss:'))
+
+
 def free_port():
     with socket.socket() as probe:
         probe.bind(('127.0.0.1', 0))
