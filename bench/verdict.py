@@ -43,13 +43,17 @@ def values_of(target, rounds, results):
 
 
 def limits_of(target, rounds):
-    """What the rows that compete with nobody reached, in the same ratio."""
+    """What the rows that compete with nobody reached, in the same ratio; of forwarding also how busy the origin was."""
     if 'other' in target or 'other_title' in target:
         return ''
     rows = [row for row in rounds[0] if is_limit(row)]
-    return ', '.join(f'{row.replace(" (the limit)", "").replace(" (limit)", "").replace("nbdring ", "")} '
-                     f'{short(statistics.median(values))}' for row in rows
-                     if (values := ratios(rounds, row, target['figure'], peers_of(rounds[0]))))
+    found = [f'{row.replace(" (the limit)", "").replace(" (limit)", "").replace("nbdring ", "")} '
+             f'{short(statistics.median(values))}' for row in rows
+             if (values := ratios(rounds, row, target['figure'], peers_of(rounds[0])))]
+    cores = [one[target['row']]['origin_cores'] for one in rounds if 'origin_cores' in one.get(target['row'], {})]
+    if cores and target['figure'] == 'mib':
+        found.append(f'origin busy on {short(statistics.median(cores))} processors')
+    return ', '.join(found)
 
 
 def judge(target, results):
