@@ -71,7 +71,7 @@ def judge(target, results):
 
 
 def targets(results):
-    print('| what | asked for | found (smallest to largest round) | | the limits in the same run |\n|---|---|---|---|---|')
+    print('| what | asked for | found (smallest to largest round) | verdict | the limits in the same run |\n|---|---|---|---|---|')
     for target in TARGETS:
         print(judge(target, results))
 
