@@ -21,6 +21,7 @@ from device_tools import IMAGE, KEYS, PKI, SIZE, STORES, loop_device, make_keys,
 from figures import fio, parser, rates_of, report
 
 
+SERVERS_LOG = '/tmp/bench-servers.log'  # they say more than anyone wants to know, but if one does not start
 # Its short options for these are in its help, but not in 3.24's program.
 NBD_CLIENT_TLS = ['-cacertfile', f'{PKI}/ca-cert.pem', '-certfile', f'{PKI}/client-cert.pem', '-keyfile',
                   f'{PKI}/client-key.pem', '-tlshostname', 'localhost']
@@ -130,7 +131,8 @@ def prepare(groups):
         for tool in GROUPS['nbdkit, TLS']:
             print(f'cipher: {tool.name:28} {cipher_of(tool)}', flush=True)
     for store in STORES.values():
-        store.start(stderr=subprocess.DEVNULL)
+        with open(SERVERS_LOG, 'a') as log:
+            store.start(stderr=log)
 
 
 def main():
@@ -140,7 +142,12 @@ def main():
     groups = options.group or list(GROUPS)
     chosen = {title: [] for title in (f'{group}: {name}' for group in groups for name, _ in scenarios_of(group))
               if options.only in title}
-    prepare(groups)
+    try:
+        prepare(groups)
+    except SystemExit:
+        with open(SERVERS_LOG) as log:
+            print(log.read(), file=sys.stderr)
+        raise
     well = True
     for number in range(options.rounds):
         print(f'round {number + 1} of {options.rounds}', flush=True)
@@ -153,7 +160,8 @@ def main():
                 chosen[f'{group}: {name}'].append(figures)
     with open('/proc/cpuinfo') as text:
         aes = 'with' if ' aes ' in text.read() else 'without'
-    print(f'kernel {os.uname().release}, {os.cpu_count()} CPUs {aes} AES instructions, median of {options.rounds} rounds')
+    print(f'kernel {os.uname().release}, {os.cpu_count()} CPUs {aes} AES instructions,',
+          f'median of {options.rounds} rounds')
     for title, rounds in chosen.items():
         rate = {'IOPS': 'iops'} if '4k' in title else {'MiB/s': 'mib'}
         columns = {**rate, 'tool us': 'tool_us', 'server': 'server_us', 'all': 'all_us', 'p50 us': 'p50_us'}

@@ -14,12 +14,13 @@ def run(*command):
     return subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
 
 
-def wait_until(condition, what, seconds=20):
+def wait_until(condition, what, seconds=60):
+    """It is emulated: qemu-nbd alone may need 10 seconds to begin, and to ask costs as well."""
     deadline = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > deadline:
             sys.exit(f'bench: {what}')
-        time.sleep(0.05)
+        time.sleep(0.1)
 
 
 def processes_named(name):
@@ -46,7 +47,9 @@ class Store:
         command = self.command()
         before = set(processes_named(command[0]))
         process = subprocess.Popen(command, **more)
-        wait_until(self.listens, f'{command[0]} does not listen')
+        wait_until(lambda: self.listens() or process.poll() not in (None, 0), f'{" ".join(command)} does not listen')
+        if process.poll() not in (None, 0):
+            sys.exit(f'bench: {" ".join(command)} ended with {process.returncode}')
         # nbd-server goes to the background.
         self.pid = process.pid if process.poll() is None else \
             (set(processes_named(command[0])) - before).pop()

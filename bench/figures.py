@@ -1,8 +1,8 @@
 """What the benchmarks share: a server and its CPU, fio beside it, rows and ratios over interleaved rounds.
 
-Every benchmark has the same results, which --json writes: {title: [round, …]}, a round {row: {figure: value}}. A row whose
-name begins with "nbdring" is ours; one with "null" or "limit" in its name shows what can be had at most, and competes
-with nobody; the others are peers. The best peer is the best of each round, for each figure alone.
+Every benchmark has the same results, which --json writes: {title: [round, …]}, a round {row: {figure: value}}. A row
+whose name begins with "nbdring" is ours; one with "null" or "limit" in its name shows what can be had at most, and
+competes with nobody; the others are peers. The best peer is the best of each round, for each figure alone.
 """
 import argparse, json, os, signal, socket, statistics, subprocess, sys, time
 
@@ -124,8 +124,8 @@ def rates_of(side):
 
 
 def measure(server, arguments, connections, seconds, origin=None):
-    """One fio run against a Server; CPU is the server's own, per request that fio completed. Of an origin behind it: how
-    many processors it kept busy."""
+    """One fio run against a Server; CPU is the server's own, per request that fio completed. Of an origin behind it:
+    how many processors it kept busy."""
     before, origin_before = cpu_seconds(server.pid), cpu_seconds(origin) if origin else 0
     side = fio(['--ioengine=nbd', f'--uri={server.uri}'], [*arguments, f'--numjobs={connections}'], seconds)
     used = cpu_seconds(server.pid) - before
@@ -196,8 +196,8 @@ def report_servers(title, rounds):
     rate = {'IOPS': 'iops'} if '4k' in title else {'MiB/s': 'mib'}
     is_forwarded = any('origin_cores' in figures for figures in rounds[0].values())
     last = {'origin': 'origin_cores'} if is_forwarded else {'p99 us': 'p99_us'}
-    report(title, rounds, {**rate, 'CPU us': 'cpu_us', 'p50 us': 'p50_us', **last}, [*rate.values(), 'cpu_us', 'p50_us'],
-           'nbdkit')
+    columns = {**rate, 'CPU us': 'cpu_us', 'p50 us': 'p50_us', **last}
+    report(title, rounds, columns, [*rate.values(), 'cpu_us', 'p50_us'], 'nbdkit')
 
 
 def parser(description, seconds=3, rounds=3):

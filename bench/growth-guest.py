@@ -3,10 +3,10 @@
 # vm-memory: 4096
 """Runs inside the machine (bench/growth-devices): what the 1st and the 64th device cost.
 
-Every device has an image of its own, in the page cache of the machine's ext4. Measured: the time of `nbdring attach`; the
-memory of an idle device's engine and keeper (Pss: shared pages count for their share); what an engine keeps after 1 GiB of
-traffic; and CPU per 4 KiB read of all engines together, where 64 reads in flight meet one device and all devices, and one
-read in flight meets one. nbd-client over nbdkit beside it, for as few devices as are cheap.
+Every device has an image of its own, in the page cache of the machine's ext4. Measured: the time of `nbdring attach`;
+the memory of an idle device's engine and keeper (Pss: shared pages count for their share); what an engine keeps after
+1 GiB of traffic; and CPU per 4 KiB read of all engines together, where 64 reads in flight meet one device and all
+devices, and one read in flight meets one. nbd-client over nbdkit beside it, for as few devices as are cheap.
 """
 import json, os, subprocess, time
 
@@ -82,7 +82,8 @@ def traffic(device):
     first = memory_of_each(engine)
     move(device, 1)
     last = memory_of_each(engine)
-    return {'nbdring, one engine': {'idle_kib': idle, 'first_kib': first, 'last_kib': last, 'kib_per_gib': last - first}}
+    return {'nbdring, one engine': {'idle_kib': idle, 'first_kib': first, 'last_kib': last,
+                                    'kib_per_gib': last - first}}
 
 
 def grow(options, results):

@@ -1,11 +1,13 @@
-"""What the speed was to be, for bench/verdict.py: {what, bench, title, row, figure, of, bound}, and where it is not the best
-peer that is compared with, `other`, a row of the same title, or `other_title`, the same row (or `other`) of another."""
+"""What the speed was to be, for bench/verdict.py: {what, bench, title, row, figure, of, bound}, and where it is not the
+best peer that is compared with, `other`, a row of the same title, or `other_title`, the same row (or `other`) of
+another."""
 
 BEST = 'the best peer'
 
 
 def target(what, bench, title, figure, bound, row='nbdring', of=BEST, **other):
-    return {'what': what, 'bench': bench, 'title': title, 'row': row, 'figure': figure, 'bound': bound, 'of': of, **other}
+    return {'what': what, 'bench': bench, 'title': title, 'row': row, 'figure': figure, 'bound': bound, 'of': of,
+            **other}
 
 
 def to_null(what, bench, title):
@@ -35,14 +37,14 @@ FORWARD = [
     *(target(f'TLS-PSK forwarding, 256 KiB {way}s', 'forward', f'TLS-PSK: 256k {way} depth 8', figure, bound)
       for way in ('read', 'write') for figure, bound in (('mib', 3.0), ('cpu_us', 0.3))),
     *(target(f'plain forwarding, {case}', 'forward', f'plain: {case}', 'cpu_us', 0.6)
-      for case in ('4k read depth 32', '4k write depth 32', '4k read depth 1', '256k read depth 8', '256k write depth 8',
-                   '4k read depth 32 x4')),
+      for case in ('4k read depth 32', '4k write depth 32', '4k read depth 1', '256k read depth 8',
+                   '256k write depth 8', '4k read depth 32 x4')),
 ]
 DEVICE = [
     *(target(f'device, {case}', 'device', f'local: {case}', 'iops' if '4k' in case else 'mib', 1.3, 'nbdring -c 4',
              'the best userspace peer')
-      for case in ('4k random read, depth 32, 4 jobs', '4k random write, depth 32, 4 jobs', '256k read, depth 8, 2 jobs',
-                   '256k write, depth 8, 2 jobs')),
+      for case in ('4k random read, depth 32, 4 jobs', '4k random write, depth 32, 4 jobs',
+                   '256k read, depth 8, 2 jobs', '256k write, depth 8, 2 jobs')),
     *(kernel_path(server, case) for server in ('nbdkit', 'nbd-server', 'qemu-nbd')
       for case in ('4k random read, depth 32, 4 jobs', '4k random read, depth 1', '256k read, depth 8, 2 jobs')),
 ]

@@ -3,8 +3,8 @@
 
   bench/verdict.py FOLDER     with native.json, tmpfs.json, forward.json, … as bench/run leaves them
 
-Every figure is a ratio of one round, so of one moment; what is shown is the median of the rounds, and the smallest and the
-largest. A target counts by its median.
+Every figure is a ratio of one round, so of one moment; what is shown is the median of the rounds, and the smallest and
+the largest. A target counts by its median.
 """
 import json, os, statistics, sys
 
@@ -71,7 +71,8 @@ def judge(target, results):
 
 
 def targets(results):
-    print('| what | asked for | found (smallest to largest round) | verdict | the limits in the same run |\n|---|---|---|---|---|')
+    print('| what | asked for | found (smallest to largest round) | verdict | the limits in the same run |')
+    print('|---|---|---|---|---|')
     for target in TARGETS:
         print(judge(target, results))
 
@@ -82,7 +83,8 @@ def losses_in(bench, title, rounds):
     for row in rows:
         for figure in figures if is_ours(row) and not is_limit(row) else ():
             values = ratios(rounds, row, figure, peers_of(rows))
-            if values and (statistics.median(values) < 1) == (figure in HIGHER_IS_BETTER) and statistics.median(values) != 1:
+            middle = statistics.median(values) if values else 1
+            if middle != 1 and (middle < 1) == (figure in HIGHER_IS_BETTER):
                 yield f'- {bench}, {title}: {row}: {NAMES[figure]} {spread(values).strip()}'
 
 
