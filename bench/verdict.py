@@ -44,12 +44,13 @@ def values_of(target, rounds, results):
 
 def limits_of(target, rounds):
     """What the rows that compete with nobody reached, in the same ratio; of forwarding also how busy the origin was."""
-    if 'other' in target or 'other_title' in target:
+    if 'other_title' in target:
         return ''
-    rows = [row for row in rounds[0] if is_limit(row)]
+    others = [target['other']] if 'other' in target else peers_of(rounds[0])
+    rows = [row for row in rounds[0] if is_limit(row) and row not in others]
     found = [f'{row.replace(" (the limit)", "").replace(" (limit)", "").replace("nbdring ", "")} '
              f'{short(statistics.median(values))}' for row in rows
-             if (values := ratios(rounds, row, target['figure'], peers_of(rounds[0])))]
+             if (values := ratios(rounds, row, target['figure'], others))]
     cores = [one[target['row']]['origin_cores'] for one in rounds if 'origin_cores' in one.get(target['row'], {})]
     if cores and target['figure'] == 'mib':
         found.append(f'origin busy on {short(statistics.median(cores))} processors')
@@ -81,11 +82,14 @@ def losses_in(bench, title, rounds):
     rows = [row for row in rounds[0] if all(row in one for one in rounds)] if rounds else []
     figures = ('iops' if '4k' in title else 'mib', 'cpu_us', 'all_us', 'p50_us')
     for row in rows:
+        lost = []
         for figure in figures if is_ours(row) and not is_limit(row) else ():
             values = ratios(rounds, row, figure, peers_of(rows))
             middle = statistics.median(values) if values else 1
             if middle != 1 and (middle < 1) == (figure in HIGHER_IS_BETTER):
-                yield f'- {bench}, {title}: {row}: {NAMES[figure]} {spread(values).strip()}'
+                lost.append(f'{NAMES[figure]} {spread(values).strip()}')
+        if lost:
+            yield f'- {bench}, {title}: {row}: {", ".join(lost)}'
 
 
 def losses(results):
