@@ -39,8 +39,13 @@ def memory_of_each(pids):
     return sum(map(memory_kib, pids)) / max(1, len(pids))
 
 
-def peers(marks):
-    """nbd-client over nbdkit, each device with a server of its own: rows for the tables of attaching and memory."""
+def title_of(count, depth):
+    return f'{count} device{"s" if count > 1 else ""}, {depth} read{"s" if depth > 1 else ""} in flight'
+
+
+def peers(marks, loads, seconds):
+    """nbd-client over nbdkit, each device with a server of its own: rows for the tables of attaching and memory; and
+    into `loads` what one request on each device costs nbdkit."""
     servers, rows = [], {}
     for number in range(PEERS):
         began = time.monotonic()
@@ -54,6 +59,9 @@ def peers(marks):
         if number + 1 in marks:
             rows[f'nbd-client over nbdkit, device {number + 1}'] = {
                 'attach_s': took, 'engine_kib': memory_of_each([one.pid for one in servers])}
+        if number + 1 in (1, PEERS):
+            loads[f'nbd-client over nbdkit, {title_of(number + 1, number + 1)}'] = read_all(
+                [f'/dev/nbd{each}' for each in range(number + 1)], number + 1, seconds, [one.pid for one in servers])
     for number, server in enumerate(servers):
         run('nbd-client', '-d', f'/dev/nbd{number}')
         server.terminate()
@@ -61,9 +69,9 @@ def peers(marks):
     return rows
 
 
-def read_all(devices, depth, seconds):
-    """Spread evenly over the devices; CPU of all engines and keepers, for each request."""
-    pids = [pid for pids in attached() for pid in pids]
+def read_all(devices, depth, seconds, pids=None):
+    """Spread evenly over the devices; CPU of all engines and keepers, or of `pids`, for each request."""
+    pids = pids or [pid for pids in attached() for pid in pids]
     before = cpu_seconds(*pids)
     side = fio(['--ioengine=libaio', '--direct=1', f'--filename={":".join(devices)}'],
                ['--rw=randread', '--bs=4k', f'--iodepth={depth}', f'--filesize={SIZE}'], seconds, 120)
@@ -97,11 +105,9 @@ def grow(options, results):
         engines, keepers = attached()
         costs[f'nbdring, device {number + 1}'] = {'attach_s': took, 'engine_kib': memory_of_each(engines),
                                                   'keeper_kib': memory_of_each(keepers)}
-        if number == 0:
-            loads['nbdring, 1 device, 1 read in flight'] = read_all(devices, 1, options.seconds)
-        if number + 1 in (1, 8, options.devices):
-            count = f'{number + 1} device{"s" if number else ""}'
-            loads[f'nbdring, {count}, 64 reads in flight'] = read_all(devices, 64, options.seconds)
+        # One on each, and always as many.
+        for depth in sorted({number + 1, 64}) if number + 1 in (1, PEERS, options.devices) else ():
+            loads[f'nbdring, {title_of(number + 1, depth)}'] = read_all(devices, depth, options.seconds)
         if number == 0:
             results['an engine before and after 1 GiB of traffic'] = [traffic(device)]
         print(f'{number + 1} attached', flush=True)
@@ -125,7 +131,9 @@ def main():
     run(PROGRAM, 'detach', '--all')
     print(f'all {options.devices} detached in {time.monotonic() - began:.1f} s', flush=True)
     wait_until(lambda: not processes_named('nbdring'), 'engines stay')
-    results['attaching, and an idle device'][0].update(peers(marks))
+    loads = {}
+    results['attaching, and an idle device'][0].update(peers(marks, loads, options.seconds))
+    results['4k reads over all devices of nbd-client'] = [loads]
     columns = {'attach s': 'attach_s', 'engine KiB': 'engine_kib', 'keeper KiB': 'keeper_kib', 'IOPS': 'iops',
                'CPU us': 'cpu_us', 'p50 us': 'p50_us', 'idle KiB': 'idle_kib', 'after 0.25 GiB': 'first_kib',
                'after 1 GiB more': 'last_kib', 'growth KiB': 'kib_per_gib'}
