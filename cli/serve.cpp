@@ -7,6 +7,7 @@
 #include "backends/open.hpp"
 #include "cli/commands.hpp"
 #include "cli/config_defaults.hpp"
+#include "cli/descriptor_limit.hpp"
 #include "cli/listen.hpp"
 #include "cli/notify.hpp"
 #include "cli/signals.hpp"
@@ -140,6 +141,7 @@ int run_serve(const ServeCommand& command, const CommonOptions& common) {
     tls.emplace(TlsCredentials::Side::server, command.tls);
   }
 
+  need_descriptors(descriptors_for(command.clients_max), log);
   Loop loop;
   Sockets sockets = open_sockets(command);
   warn_of_plain_tcp(sockets, command.tls.policy, log);

@@ -11,6 +11,9 @@ namespace {
 // A client that always has more must not keep the loop from its timers and messages.
 constexpr unsigned receives_per_turn = 64;
 
+// So many requests that came alone: the client has one at a time in flight.
+constexpr unsigned singles_in_a_row = 16;
+
 constexpr std::size_t block_status_bytes = 4096;  // room for 512 extents in one reply
 
 std::size_t buffer_bytes_of(const Request& request) {
@@ -120,9 +123,11 @@ Task<LaneEnd> Lane::receive() {
       co_await park();
       if (wish_ == Wish::hand_on) co_return LaneEnd{true, "", false, true};
     }
+    singles_ = batch < 2 && in_flight_ == 0 ? singles_ + 1 : 0;
     // With nothing in flight and requests coming in numbers there are likely more: asking is
     // cheaper than waiting.
     if (batch < 2 || in_flight_ > 0 || receives_ >= receives_per_turn) {
+      if (singles_ >= singles_in_a_row && !in_message) loop_.expect_soon();
       co_await wait_readable(in_message);
       if (wish_ != Wish::serve && !in_message) continue;
     }

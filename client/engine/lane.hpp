@@ -162,6 +162,7 @@ class Lane final : private TurnEnd {
   Clock::time_point emptied_, emptied_before_, sent_after_;
   ssize_t receive_result_ = 1;   // the last one; 0 or an -errno ended the stream
   unsigned receives_ = 0;        // in this turn of the loop
+  unsigned singles_ = 0;         // waits in a row for which one request at most had come
   int send_error_ = 0;           // errno that ended the sending side
   const char* stall_ = nullptr;  // what the client did until its time was over
   Wish wish_ = Wish::serve;

@@ -249,34 +249,11 @@ void Loop::turn() {
       wait_in_ring();
     }
   }
+  expects_soon_ = false;
   collect();
   deliver_messages();
   expire_timers();
   resume_completed();
-}
-
-// Nothing but readiness to wait for, and none of it armed in the ring: polling the ring's own
-// descriptor would not do, for with DEFER_TASKRUN a completion that nobody waits for in the ring
-// wakes nobody (seen on Linux 6.18).
-void Loop::wait_in_poll() {
-  poll_sets_.clear();
-  poll_sets_.push_back({wake_.get(), POLLIN, 0});
-  List waiting = readiness_;
-  for (Operation* operation = waiting.head; operation != nullptr; operation = operation->next_) {
-    poll_sets_.push_back(
-        {operation->arguments_.fd, static_cast<short>(operation->arguments_.flags), 0});
-  }
-  const int ready = ::poll(poll_sets_.data(), poll_sets_.size(), milliseconds_to_next_timer());
-  ENSURE(ready >= 0 || errno == EINTR);
-  if (ready <= 0) return;
-  woken_ = poll_sets_[0].revents != 0;
-  readiness_ = List();
-  std::size_t index = 1;
-  while (Operation* operation = waiting.pop()) {
-    const short events = poll_sets_[index++].revents;
-    operation->result_ = events;
-    (events != 0 ? completed_ : readiness_).push(*operation);
-  }
 }
 
 void Loop::wait_in_ring() {

@@ -25,6 +25,7 @@
 
 #include "client/runtime/file_descriptor.hpp"
 #include "client/runtime/frame_pool.hpp"
+#include "client/runtime/lookout.hpp"
 #include "client/runtime/operation.hpp"
 #include "client/runtime/task.hpp"
 #include "client/runtime/timer.hpp"
@@ -102,6 +103,9 @@ class Loop {
 
   Sleep sleep(Clock::duration duration) { return Sleep(*this, duration); }
 
+  /// What this turn waits for is expected to come soon, and alone.
+  void expect_soon() noexcept { expects_soon_ = true; }
+
   /// Every timer that is armed is due now: for an owner that cannot wait for deadlines any more.
   void hurry() noexcept;
 
@@ -126,6 +130,8 @@ class Loop {
   void submit(Operation& operation) noexcept;
   void turn();
   void wait_in_poll();
+  int poll_or_look();
+  int look();
   void wait_in_ring();
   void collect();
   void resume_completed();
@@ -151,6 +157,8 @@ class Loop {
   std::vector<TurnEnd*> turn_ends_;
   bool has_turn_end_work_ = false;  // that came while the hooks ran
   std::vector<pollfd> poll_sets_;   // wait_in_poll()'s
+  Lookout lookout_;
+  bool expects_soon_ = false;  // in this turn
   Timer* first_timer_ = nullptr;
 };
 

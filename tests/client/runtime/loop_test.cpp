@@ -55,6 +55,37 @@ TEST(Loop, ReadsAndWritesThroughTheRing) {
   EXPECT_EQ(status, 0);
 }
 
+Task<void> ask_and_await(Loop& loop, int fd, int rounds, int& answers) {
+  for (int i = 0; i < rounds; ++i) {
+    const char question = 'q';
+    EXPECT_EQ(::send(fd, &question, 1, 0), 1);
+    loop.expect_soon();
+    co_await loop.readable(fd);
+    char answer = 0;
+    answers += ::recv(fd, &answer, 1, MSG_DONTWAIT) == 1 ? 1 : 0;
+  }
+}
+
+// So many rounds that it looks before it sleeps, and loses that again wherever the other thread is
+// slow.
+TEST(Loop, WhatIsExpectedSoonComesWhetherTheLoopLooksOrSleeps) {
+  constexpr int rounds = 2000;
+  SocketPair pair;
+  std::thread answers_each([&pair] {
+    for (int i = 0; i < rounds; ++i) {
+      char question = 0;
+      ASSERT_EQ(::recv(pair.far.get(), &question, 1, 0), 1);
+      if (i % 1000 == 999) std::this_thread::sleep_for(milliseconds(2));
+      ASSERT_EQ(::send(pair.far.get(), &question, 1, 0), 1);
+    }
+  });
+  int answers = 0;
+  Loop loop;
+  loop.run(ask_and_await(loop, pair.near.get(), rounds, answers));
+  answers_each.join();
+  EXPECT_EQ(answers, rounds);
+}
+
 Task<void> note_readable(Loop& loop, int fd, int& events) { events = co_await loop.readable(fd); }
 
 Task<void> wait_both(Loop& loop, int first, int second, int& first_events, int& second_events) {
