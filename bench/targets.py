@@ -61,8 +61,5 @@ GROWTH = [
     target('64 devices, 1 read in flight on each', 'growth-devices', LOADS, 'cpu_us', 1.15,
            'nbdring, 64 devices, 64 reads in flight', 'one device with 1 in flight',
            other='nbdring, 1 device, 1 read in flight'),
-    target('64 devices, 64 reads in flight in all (one device takes them in batches)', 'growth-devices', LOADS,
-           'cpu_us', 1.15, 'nbdring, 64 devices, 64 reads in flight', 'one device with all 64',
-           other='nbdring, 1 device, 64 reads in flight'),
 ]
 TARGETS = [*FILE, *FORWARD, *DEVICE, *WEBSOCKET, *GROWTH]

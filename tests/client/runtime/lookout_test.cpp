@@ -5,13 +5,15 @@
 namespace nbdring {
 namespace {
 
-using namespace std::chrono_literals;
+using std::chrono::microseconds;
+using std::chrono::milliseconds;
+using std::chrono::seconds;
 
 /// How many short sleeps it takes until it looks.
 int sleeps_until_it_looks(Lookout& lookout) {
   for (int sleeps = 0; sleeps < 1'000'000; ++sleeps) {
     if (lookout.looks()) return sleeps;
-    lookout.slept(20us);
+    lookout.slept(microseconds(20));
   }
   return -1;
 }
@@ -28,7 +30,7 @@ TEST(Lookout, SleepsUntilSleepsWereShort) {
 
 TEST(Lookout, ALongSleepBetweenShortOnesIsEnoughToGoOnSleeping) {
   Lookout lookout;
-  for (int i = 0; i < 1000; ++i) lookout.slept(i % 8 == 7 ? 2ms : 20us);
+  for (int i = 0; i < 1000; ++i) lookout.slept(i % 8 == 7 ? milliseconds(2) : microseconds(20));
   EXPECT_FALSE(lookout.looks());
 }
 
@@ -44,7 +46,7 @@ TEST(Lookout, StopsAfterSomeLooksInVain) {
 TEST(Lookout, AMissNowAndThenIsPaidForByWhatWasFound) {
   Lookout lookout;
   sleeps_until_it_looks(lookout);
-  for (int i = 0; i < 1000; ++i) i % 10 == 9 ? lookout.missed() : lookout.found(5us);
+  for (int i = 0; i < 1000; ++i) i % 10 == 9 ? lookout.missed() : lookout.found(microseconds(5));
   EXPECT_TRUE(lookout.looks());
 }
 
@@ -52,7 +54,7 @@ TEST(Lookout, WhoMissesHalfTheTimeDoesNotLook) {
   Lookout lookout;
   sleeps_until_it_looks(lookout);
   for (int i = 0; i < 1000 && lookout.looks(); ++i)
-    i % 2 == 1 ? lookout.missed() : lookout.found(5us);
+    i % 2 == 1 ? lookout.missed() : lookout.found(microseconds(5));
   EXPECT_FALSE(lookout.looks());
 }
 
@@ -72,9 +74,9 @@ TEST(Lookout, EachLossMakesTheNextTryRarerUpToALimit) {
 TEST(Lookout, FindingLateAllTheTimeIsNotWorthLooking) {
   Lookout lookout;
   sleeps_until_it_looks(lookout);
-  for (int i = 0; i < 63; ++i) lookout.found(100us);
+  for (int i = 0; i < 63; ++i) lookout.found(microseconds(100));
   EXPECT_TRUE(lookout.looks());
-  lookout.found(100us);
+  lookout.found(microseconds(100));
   EXPECT_FALSE(lookout.looks());
 }
 
@@ -82,7 +84,7 @@ TEST(Lookout, APauseBeginsAnew) {
   Lookout lookout;
   sleeps_until_it_looks(lookout);
   lose(lookout);
-  lookout.slept(1s);
+  lookout.slept(seconds(1));
   EXPECT_EQ(sleeps_until_it_looks(lookout), 16);
 }
 
@@ -92,7 +94,7 @@ TEST(Lookout, LastingSuccessMakesUpForEarlierLosses) {
   lose(lookout);
   EXPECT_EQ(sleeps_until_it_looks(lookout), 64);
   lookout.missed();
-  for (int i = 0; i < 100; ++i) lookout.found(5us);
+  for (int i = 0; i < 100; ++i) lookout.found(microseconds(5));
   lose(lookout);
   EXPECT_EQ(sleeps_until_it_looks(lookout), 64);  // as after the first loss
 }
