@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "backends/nbd/dial.hpp"
+#include "backends/nbd/remote_options.hpp"
 #include "client/engine/backend.hpp"
 #include "client/engine/lane_thread.hpp"
 #include "client/engine/stats.hpp"
@@ -83,6 +84,17 @@ class CrashableServer {
   std::atomic<std::uint64_t> dials_{0};
   std::list<std::unique_ptr<Client>> clients_;
 };
+
+/// Of a backend that loses patience within a test.
+inline RemoteOptions quick_remote() {
+  RemoteOptions options;
+  options.backoff_first = std::chrono::milliseconds(5);
+  options.backoff_max = std::chrono::milliseconds(20);
+  options.fence_delay = std::chrono::milliseconds(100);
+  options.end_deadline = std::chrono::milliseconds(200);
+  options.endpoint = "the test's server";
+  return options;
+}
 
 /// Where a backend under test gets its connections from.
 class CrashableSource final : public ConnectionSource {

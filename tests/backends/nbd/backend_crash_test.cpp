@@ -60,12 +60,8 @@ class Engine {
   Engine(CrashableServer& server, Keepsakes* keepsakes, bool after_crash, std::size_t lanes = 2,
          std::chrono::milliseconds fence_delay = fence)
       : server_(server) {
-    RemoteOptions options;
-    options.backoff_first = std::chrono::milliseconds(5);
-    options.backoff_max = std::chrono::milliseconds(20);
+    RemoteOptions options = quick_remote();
     options.fence_delay = fence_delay;
-    options.end_deadline = std::chrono::milliseconds(200);
-    options.endpoint = "the test's server";
     options.lanes = static_cast<unsigned>(lanes);
     if (keepsakes != nullptr) keepsakes_.emplace(*keepsakes, is_dead_);
     options.keepsakes = keepsakes_ ? &*keepsakes_ : nullptr;

@@ -23,14 +23,8 @@ class BackendPagesTest : public testing::Test {
  protected:
   BackendPagesTest() {
     ::signal(SIGPIPE, SIG_IGN);
-    RemoteOptions options;
-    options.backoff_first = std::chrono::milliseconds(5);
-    options.backoff_max = std::chrono::milliseconds(20);
-    options.fence_delay = std::chrono::milliseconds(100);
-    options.end_deadline = std::chrono::milliseconds(200);
-    options.endpoint = "the test's server";
-    backend_ = std::make_unique<NbdBackend>(std::make_unique<CrashableSource>(server_), options,
-                                            log_.log());
+    backend_ = std::make_unique<NbdBackend>(std::make_unique<CrashableSource>(server_),
+                                            quick_remote(), log_.log());
   }
   void start(bool structured = false) {
     LaneOptions options = small_lane();

@@ -15,16 +15,6 @@ namespace {
 constexpr std::uint64_t size = 8 * 1024 * 1024;
 constexpr std::uint32_t block = 4096;
 
-RemoteOptions quick() {
-  RemoteOptions options;
-  options.backoff_first = std::chrono::milliseconds(5);
-  options.backoff_max = std::chrono::milliseconds(20);
-  options.fence_delay = std::chrono::milliseconds(100);
-  options.end_deadline = std::chrono::milliseconds(200);
-  options.endpoint = "the test's server";
-  return options;
-}
-
 class NbdBackendTest : public testing::TestWithParam<bool> {
  protected:
   static std::uint16_t flags() {
@@ -32,7 +22,7 @@ class NbdBackendTest : public testing::TestWithParam<bool> {
                       : CrashableServer::everything & ~nbd::flag_can_multi_conn;
   }
 
-  void attach(std::size_t lanes, const RemoteOptions& options = quick()) {
+  void attach(std::size_t lanes, const RemoteOptions& options = quick_remote()) {
     backend_ = std::make_unique<NbdBackend>(std::make_unique<CrashableSource>(server_), options,
                                             log_.log());
     for (std::size_t i = 0; i < lanes; ++i) lanes_.emplace_back(*backend_, small_lane());
@@ -166,7 +156,7 @@ TEST_P(NbdBackendTest, ACutNetworkCostsNothingEither) {
 }
 
 TEST_P(NbdBackendTest, AfterTheWindowRequestsFailUntilTheServerIsBack) {
-  RemoteOptions options = quick();
+  RemoteOptions options = quick_remote();
   options.recovery_window = std::chrono::milliseconds(100);
   attach(1, options);
   ASSERT_EQ(write(1, 0), 0U);
@@ -254,7 +244,7 @@ TEST_P(NbdBackendTest, ALaneThatLeavesHasFlushed) {
 }
 
 TEST_P(NbdBackendTest, AFullJournalIsFlushed) {
-  RemoteOptions options = quick();
+  RemoteOptions options = quick_remote();
   options.journal_bytes = 1024 * 1024;
   attach(1, options);
   for (std::uint64_t i = 0; i < 1000; ++i) ASSERT_EQ(write(i + 1, i * block), 0U);
@@ -267,7 +257,7 @@ TEST_P(NbdBackendTest, AFullJournalIsFlushed) {
 }
 
 TEST_P(NbdBackendTest, AFailedFlushInTheBackgroundIsToldByTheNext) {
-  RemoteOptions options = quick();
+  RemoteOptions options = quick_remote();
   options.journal_bytes = 1024 * 1024;
   attach(1, options);
   server_.disk().fail_flushes(EIO);
@@ -281,7 +271,7 @@ TEST_P(NbdBackendTest, AFailedFlushInTheBackgroundIsToldByTheNext) {
 }
 
 TEST_P(NbdBackendTest, ReadOnlyIsKept) {
-  RemoteOptions options = quick();
+  RemoteOptions options = quick_remote();
   options.read_only = true;
   attach(2, options);
   EXPECT_TRUE(backend_->about().is_read_only());
@@ -317,14 +307,15 @@ TEST(NbdBackend, ThrowsWhereTheServerIsAway) {
   CrashableServer server(size);
   server.crash();
   CapturedLog log;
-  EXPECT_THROW(NbdBackend(std::make_unique<CrashableSource>(server), quick(), log.log()), Failure);
+  EXPECT_THROW(NbdBackend(std::make_unique<CrashableSource>(server), quick_remote(), log.log()),
+               Failure);
 }
 
 TEST(NbdBackend, SharesOneConnectionWhereTheServerTakesNoMore) {
   CrashableServer server(size);
   server.allow_connections(2);
   CapturedLog log;
-  NbdBackend backend(std::make_unique<CrashableSource>(server), quick(), log.log());
+  NbdBackend backend(std::make_unique<CrashableSource>(server), quick_remote(), log.log());
   std::list<LaneFixture> lanes;
   for (int i = 0; i < 4; ++i) lanes.emplace_back(backend, small_lane());
   std::uint64_t offset = 0;
@@ -339,7 +330,7 @@ TEST(NbdBackend, SharesOneConnectionWhereTheServerTakesNoMore) {
 TEST(NbdBackend, SharesOneConnectionWhereEachMayReachAnotherServer) {
   CrashableServer server(size);
   CapturedLog log;
-  NbdBackend backend(std::make_unique<CrashableSource>(server, false), quick(), log.log());
+  NbdBackend backend(std::make_unique<CrashableSource>(server, false), quick_remote(), log.log());
   LaneFixture first(backend, small_lane());
   LaneFixture second(backend, small_lane());
   EXPECT_EQ(first.client().call(make_request(nbd::cmd_read, 0, block)).error, 0U);

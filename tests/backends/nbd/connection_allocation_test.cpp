@@ -5,6 +5,7 @@
 #include "backends/nbd/shape.hpp"
 #include "tests/support/allocations.hpp"
 #include "tests/support/connected.hpp"
+#include "tests/support/late_stream.hpp"
 #include "tests/support/pattern.hpp"
 
 namespace nbdring {
@@ -84,37 +85,9 @@ TEST(Connection, AllocatesNothingPerRequest) {
   EXPECT_EQ(connected.lost_reason, "");
 }
 
-// As a stream that encrypts may: everything has left, but it says so only with the next call.
-class LateStream final : public Stream {
- public:
-  explicit LateStream(std::unique_ptr<Stream> lower) : lower_(std::move(lower)) {}
-  ssize_t receive(std::span<iovec> buffers) noexcept override { return lower_->receive(buffers); }
-  ssize_t send(std::span<iovec> buffers) noexcept override {
-    if (held_ > 0) {
-      const std::size_t reported = std::exchange(held_, 0);
-      return static_cast<ssize_t>(reported);
-    }
-    const ssize_t sent = lower_->send(buffers);
-    if (sent <= 0) return sent;
-    held_ = static_cast<std::size_t>(sent);
-    return -EAGAIN;
-  }
-  Operation readable() override { return lower_->readable(); }
-  // When the reply is there: receiving wakes first.
-  Operation writable() override { return lower_->readable(); }
-  void shut_down() noexcept override { lower_->shut_down(); }
-  void move_to(Loop& loop) noexcept override { lower_->move_to(loop); }
-
- private:
-  std::unique_ptr<Stream> lower_;
-  std::size_t held_ = 0;
-};
-
 TEST(Connection, AnswersToWhatTheStreamHoldsAreKeptUntilItIsOut) {
   Connected connected;
-  connected.wrap = [](std::unique_ptr<Stream> lower) -> std::unique_ptr<Stream> {
-    return std::make_unique<LateStream>(std::move(lower));
-  };
+  connected.wrap = LateStream::over;
   connected.run(serve_structured, [](Connection& connection) -> Task<void> {
     const Bytes payload(4096);
     for (int i = 0; i < 200; ++i) {

@@ -8,6 +8,7 @@
 #include <thread>
 
 #include "tests/support/connected.hpp"
+#include "tests/support/late_stream.hpp"
 #include "tests/support/pattern.hpp"
 #include "tests/support/tcp_pair.hpp"
 
@@ -175,7 +176,6 @@ TEST(ConnectionPages, WhatWasReadAheadInPartComesInTheBuffer) {
 }
 
 TEST(ConnectionPages, AConnectionThatEndsInTheMiddleIsLostAndNothingArrives) {
-  const Bytes header = simple_reply(0);
   for (const std::size_t cut : {0UL, 7UL, 16UL, 17UL, 5000UL, length, length + 15}) {
     Connected connected;
     const auto script = [=](ServerEnd& server) {
@@ -282,40 +282,9 @@ TEST(ConnectionPages, AnUrgentByteInTheMiddleIsNotWaitedFor) {
   EXPECT_EQ(connected.lost_reason, "");
 }
 
-// Everything has left, but the stream says so only with the next call, behind the answer.
-class LateStream final : public Stream {
- public:
-  explicit LateStream(std::unique_ptr<Stream> lower) : lower_(std::move(lower)) {}
-  ssize_t receive(std::span<iovec> buffers) noexcept override { return lower_->receive(buffers); }
-  ssize_t send(std::span<iovec> buffers) noexcept override {
-    if (held_ > 0) {
-      const std::size_t reported = std::exchange(held_, 0);
-      return static_cast<ssize_t>(reported);
-    }
-    const ssize_t sent = lower_->send(buffers);
-    if (sent <= 0) return sent;
-    held_ = static_cast<std::size_t>(sent);
-    return -EAGAIN;
-  }
-  Operation readable() override { return lower_->readable(); }
-  Operation writable() override { return lower_->readable(); }  // receiving wakes first
-  void shut_down() noexcept override { lower_->shut_down(); }
-  void move_to(Loop& loop) noexcept override { lower_->move_to(loop); }
-  bool gives_pages() noexcept override { return lower_->gives_pages(); }
-  ssize_t receive_to_pipe(int pipe, std::size_t bytes) noexcept override {
-    return lower_->receive_to_pipe(pipe, bytes);
-  }
-
- private:
-  std::unique_ptr<Stream> lower_;
-  std::size_t held_ = 0;
-};
-
 TEST(ConnectionPages, AnAnswerThatHasToWaitIsCopied) {
   Connected connected;
-  connected.wrap = [](std::unique_ptr<Stream> lower) -> std::unique_ptr<Stream> {
-    return std::make_unique<LateStream>(std::move(lower));
-  };
+  connected.wrap = LateStream::over;
   const auto script = [](ServerEnd& server) { serve_reads(server, false); };
   int copied = 0;
   connected.run(script, [&](Connection& connection) -> Task<void> {

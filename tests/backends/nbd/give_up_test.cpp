@@ -26,14 +26,9 @@ class GiveUpTest : public testing::TestWithParam<bool> {
                       : CrashableServer::everything & ~nbd::flag_can_multi_conn;
   }
   RemoteOptions quick() {
-    RemoteOptions options;
-    options.backoff_first = milliseconds(5);
-    options.backoff_max = milliseconds(20);
-    options.fence_delay = milliseconds(100);
-    options.end_deadline = milliseconds(200);
+    RemoteOptions options = quick_remote();
     options.journal_share_min = 64 * 1024;
     options.journal_bytes = 64 * 1024;
-    options.endpoint = "the test's server";
     options.keepsakes = &kept_;
     return options;
   }

@@ -6,18 +6,17 @@
 #include <array>
 #include <vector>
 
-#include "client/engine/reply_queue.hpp"
 #include "client/transport/socket.hpp"
 #include "tests/support/fixtures.hpp"
-#include "tests/support/one_way_stream.hpp"
 #include "tests/support/pattern.hpp"
+#include "tests/support/reply_queue_test.hpp"
 
 namespace nbdring {
 namespace {
 
 constexpr std::size_t payload_bytes = 20'000;
 
-class ReplyArrivedTest : public testing::Test {
+class ReplyArrivedTest : public ReplyQueueTest {
  protected:
   ReplyArrivedTest() : stream_(loop_, std::move(pair_.near)) { pipe_.open(stream_); }
 
@@ -56,46 +55,23 @@ class ReplyArrivedTest : public testing::Test {
     queue.push(slot);
     expect(slot, slot.payload);
   }
-  void expect(const Slot& slot, std::span<const std::byte> payload) {
-    const auto header = slot.header.used();
-    expected_.insert(expected_.end(), header.begin(), header.end());
-    expected_.insert(expected_.end(), payload.begin(), payload.end());
-  }
 
   Loop loop_;
   SocketPair pair_;
   SocketStream stream_;
   ArrivalPipe pipe_;
-  std::array<Slot, 64> slots_;
-  std::array<std::vector<std::byte>, 64> buffers_;
-  std::size_t used_ = 0;
-  std::vector<std::byte> expected_;
+  std::array<std::vector<std::byte>, 128> buffers_;  // the slots'
 };
 
 TEST_F(ReplyArrivedTest, KeepsTheOrderAndGoesOnAfterABreakAnywhere) {
-  std::size_t total = 0;
-  for (std::size_t cut = 0; cut <= total; cut += cut % 4096 < 64 ? 1 : 1021) {
-    used_ = 0;
-    expected_.clear();
-    OneWayStream out;
-    out.room = cut;
-    ReplyQueue queue(out, slots_.size());
-    queue.open_pipe();
+  sends_all_after_a_break_anywhere([this](ReplyQueue& queue) {
     push_copied(queue, 10);
     EXPECT_EQ(push_arrived(queue, payload_bytes).piped, payload_bytes + 16);
     push_arrived(queue, payload_bytes + 7);
     push_copied(queue, 0);
     push_copied(queue, 5000);
     push_arrived(queue, payload_bytes);
-    total = expected_.size();
-    EXPECT_EQ(queue.send(), cut < total ? -EAGAIN : 0);
-    EXPECT_EQ(queue.unsent_bytes(), total - cut);
-    out.room = SIZE_MAX;
-    ASSERT_EQ(queue.send(), 0);
-    ASSERT_EQ(out.sent, expected_) << "cut at " << cut;
-    for (std::size_t i = 0; i < used_; ++i) EXPECT_EQ(queue.take_sent(), &slots_[i]);
-    EXPECT_TRUE(queue.empty());
-  }
+  });
 }
 
 // Some fit as a whole, one in part, the next not at all, among others; and again when that is out.

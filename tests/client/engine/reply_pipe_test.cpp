@@ -9,10 +9,9 @@
 #include <array>
 #include <vector>
 
-#include "client/engine/reply_queue.hpp"
 #include "tests/support/fixtures.hpp"
-#include "tests/support/one_way_stream.hpp"
 #include "tests/support/pattern.hpp"
+#include "tests/support/reply_queue_test.hpp"
 
 namespace nbdring {
 namespace {
@@ -43,7 +42,7 @@ struct FileLender final : PageLender {
   std::size_t lent = 0;
 };
 
-class ReplyPipeTest : public testing::Test {
+class ReplyPipeTest : public ReplyQueueTest {
  protected:
   static constexpr std::size_t least = ReplyPipe::smallest;
 
@@ -65,11 +64,6 @@ class ReplyPipeTest : public testing::Test {
     ASSERT_TRUE(queue.push_lent(slot, lender_));
     expect(slot, pattern(1, offset, length));
   }
-  void expect(const Slot& slot, std::span<const std::byte> payload) {
-    const auto header = slot.header.used();
-    expected_.insert(expected_.end(), header.begin(), header.end());
-    expected_.insert(expected_.end(), payload.begin(), payload.end());
-  }
   // How many replies of this length the pipe takes.
   std::size_t fill(ReplyQueue& queue, std::size_t length) {
     std::size_t count = 0;
@@ -79,35 +73,17 @@ class ReplyPipeTest : public testing::Test {
 
   FileLender lender_;
   std::vector<std::byte> other_ = std::vector<std::byte>(size);
-  std::array<Slot, 128> slots_;
-  std::size_t used_ = 0;
-  std::vector<std::byte> expected_;
 };
 
 TEST_F(ReplyPipeTest, KeepsTheOrderAndGoesOnAfterABreakAnywhere) {
-  std::size_t total = 0;
-  for (std::size_t cut = 0; cut <= total; cut += cut % 4096 < 64 ? 1 : 1021) {
-    used_ = 0;
-    expected_.clear();
-    OneWayStream stream;
-    stream.room = cut;
-    ReplyQueue queue(stream, slots_.size());
-    queue.open_pipe();
+  sends_all_after_a_break_anywhere([this](ReplyQueue& queue) {
     push_copied(queue, 10);
     push_lent(queue, 0, least);
     push_lent(queue, 4001, least + 7);
     push_copied(queue, 0);
     push_copied(queue, 5000);
     push_lent(queue, 8192, least);
-    total = expected_.size();
-    EXPECT_EQ(queue.send(), cut < total ? -EAGAIN : 0);
-    EXPECT_EQ(queue.unsent_bytes(), total - cut);
-    stream.room = SIZE_MAX;
-    ASSERT_EQ(queue.send(), 0);
-    ASSERT_EQ(stream.sent, expected_) << "cut at " << cut;
-    for (std::size_t i = 0; i < used_; ++i) EXPECT_EQ(queue.take_sent(), &slots_[i]);
-    EXPECT_TRUE(queue.empty());
-  }
+  });
 }
 
 TEST_F(ReplyPipeTest, SendsWhatFollowsOneAnotherByOneCall) {
